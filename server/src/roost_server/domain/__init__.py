@@ -1,0 +1,1 @@
+"""The nouns, their rules, transition tables and pure decisions. Imports the standard library only."""

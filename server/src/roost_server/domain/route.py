@@ -1,0 +1,39 @@
+"""Route and Snapshot: the complete gateway configuration, as values. Computed whole, every time."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One replica behind a route. A draining backend gets no new requests; those in flight go on."""
+
+    replica_id: str
+    address: str
+    port: int
+    draining: bool = False
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """What the gateway answers, as 503 JSON with `Retry-After`, when a route has no backend to use."""
+
+    reason: str
+    message: str
+    retry_after_seconds: int = 5
+
+
+@dataclass(frozen=True)
+class Route:
+    """Hosts (whole names, lower case) that lead to the same backends. `id` is stable across snapshots."""
+
+    id: str
+    hosts: tuple[str, ...]
+    backends: tuple[Backend, ...] = ()
+    unavailable: Unavailable | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Every route of this installation. A host that is in none of them is answered 404."""
+
+    routes: tuple[Route, ...] = ()

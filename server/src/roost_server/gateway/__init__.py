@@ -1,0 +1,1 @@
+"""How traffic arrives: a pure snapshot becomes Envoy's configuration over xDS."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from roost_server.domain.config import RegistryAuth
+from roost_server.domain.config import Health, RegistryAuth
 from roost_server.domain.exec import ExecRequest, ExecResult
 from roost_server.domain.image import ImageInfo, Progress
 from roost_server.domain.log import LogLine, LogPage, LogQuery
@@ -64,6 +64,14 @@ class Logs(Protocol):
 
     async def forget_logs(self, runtime_id: str) -> None:
         """Remove the runtime's logs. Removing what is gone succeeds."""
+        ...
+
+
+@runtime_checkable
+class Probes(Protocol):
+    async def probe(self, replica_id: str, health: Health) -> str | None:
+        """Ask a replica's health in the engine's own way: None when it is healthy, else what it answered. Engines
+        whose replicas listen on `Box.address` leave this out and are asked over HTTP."""
         ...
 
 

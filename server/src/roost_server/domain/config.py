@@ -211,7 +211,7 @@ class RuntimeConfig:
     process: Process = field(default_factory=Process)
     resources: Resources = field(default_factory=Resources)
     autoscaling: Autoscaling = field(default_factory=Autoscaling)
-    health: Health | None | Literal["default"] = field(
+    health: Health | Literal["default"] | None = field(
         default="default",
         metadata=described(
             "The readiness probe. `null`: ready when the process runs. Left out: `null` for builtin images, "

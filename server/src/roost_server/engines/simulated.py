@@ -144,9 +144,8 @@ class SimulatedEngine:
         if query.order == "desc":
             lines.reverse()
         if query.cursor is not None:
-            at = int(query.cursor)
-            ahead = (lambda c: c > at) if query.order == "asc" else (lambda c: c < at)
-            lines = [line for line in lines if ahead(int(line.cursor))]
+            sign = 1 if query.order == "asc" else -1
+            lines = [line for line in lines if sign * int(line.cursor) > sign * int(query.cursor)]
         page = lines[: query.limit]
         return LogPage(page, page[-1].cursor if len(lines) > query.limit else None)
 

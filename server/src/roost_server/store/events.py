@@ -1,0 +1,56 @@
+"""Events of runtimes and actions of people: what happened, and who asked for it."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from roost_server.domain.ids import new_id
+from roost_server.domain.runtime import Event
+from roost_server.store import pages
+from roost_server.store.leases import now
+from roost_server.store.store import Tx
+from roost_server.store.tables import actions, events
+
+KEPT_PER_RUNTIME = 1000
+
+
+async def record(
+    tx: Tx,
+    runtime_id: str,
+    type: str,
+    message: str,
+    *,
+    replica_id: str | None = None,
+    reason: str | None = None,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Write down what happened, in the transaction that makes it so."""
+    values = {"id": new_id(), "runtime_id": runtime_id, "replica_id": replica_id, "created_at": now()}
+    await tx.run(sa.insert(events).values(**values, type=type, reason=reason, message=message, data=data or {}))
+    tx.nudge("events")
+
+
+async def page(tx: Tx, runtime_id: str, limit: int, cursor: str | None) -> tuple[list[Event], str | None]:
+    query = sa.select(events).where(events.c.runtime_id == runtime_id)
+    rows, next_cursor = await pages.newest_first(tx, query, events.c.id, limit, cursor)
+    return [Event(**row) for row in rows], next_cursor
+
+
+async def trim(tx: Tx, runtime_id: str) -> None:
+    """Keep the newest events of a runtime."""
+    newest = sa.select(events.c.id).where(events.c.runtime_id == runtime_id).order_by(events.c.id.desc())
+    kept = newest.limit(KEPT_PER_RUNTIME).subquery()
+    await tx.run(sa.delete(events).where(events.c.runtime_id == runtime_id, events.c.id.not_in(sa.select(kept.c.id))))
+
+
+async def crowded(tx: Tx) -> list[str]:
+    """Runtimes with more events than are kept."""
+    query = sa.select(events.c.runtime_id).group_by(events.c.runtime_id)
+    return [row["runtime_id"] for row in await tx.all(query.having(sa.func.count() > KEPT_PER_RUNTIME))]
+
+
+async def record_action(
+    tx: Tx, workspace_id: str, runtime_id: str | None, verb: str, actor: str, request_id: str | None
+) -> None:
+    values = {"id": new_id(), "workspace_id": workspace_id, "runtime_id": runtime_id, "created_at": now()}
+    await tx.run(sa.insert(actions).values(**values, verb=verb, actor=actor, request_id=request_id))

@@ -1,0 +1,105 @@
+"""Replicas."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from roost_server.domain import transitions
+from roost_server.domain.ids import new_id
+from roost_server.domain.replica import ALLOWED, Replica, ReplicaStatus
+from roost_server.domain.runtime import ReplicaCount
+from roost_server.store.leases import now
+from roost_server.store.store import Row, Tx
+from roost_server.store.tables import replicas as table
+from roost_server.store.tables import versions
+
+_COLUMNS = [table.c[name] for name in Replica.__dataclass_fields__]
+
+
+def _replica(row: Row) -> Replica:
+    return Replica(**{**row, "status": ReplicaStatus(row["status"])})
+
+
+async def insert(tx: Tx, runtime_id: str, version: int) -> str:
+    """A new pending replica, due now; its id. Inserting is the message to the replicas reconciler."""
+    at, replica_id = now(), new_id()
+    blank = {"routed": False, "restarts": 0, "failures": 0, "probe_failures": 0, "phases": {}}
+    times = {"created_at": at, "queued_at": at, "updated_at": at, "wake_at": at}
+    row = {"id": replica_id, "runtime_id": runtime_id, "version": version, "status": ReplicaStatus.PENDING}
+    await tx.run(sa.insert(table).values(**row, **blank, **times))
+    tx.nudge("replicas")
+    return replica_id
+
+
+async def get(tx: Tx, replica_id: str) -> Replica | None:
+    row = await tx.first(sa.select(*_COLUMNS).where(table.c.id == replica_id))
+    return _replica(row) if row else None
+
+
+async def of(tx: Tx, *runtime_ids: str) -> list[Replica]:
+    """Of these runtimes, oldest first."""
+    query = sa.select(*_COLUMNS).where(table.c.runtime_id.in_(runtime_ids)).order_by(table.c.id)
+    return [_replica(row) for row in await tx.all(query)]
+
+
+async def everything(tx: Tx) -> list[Replica]:
+    return [_replica(row) for row in await tx.all(sa.select(*_COLUMNS).order_by(table.c.id))]
+
+
+async def count_ready(tx: Tx, *runtime_ids: str) -> dict[str, ReplicaCount]:
+    """`wanted` counts the rows that are not on their way out."""
+    rows = await of(tx, *runtime_ids)
+    counts: dict[str, ReplicaCount] = {}
+    for row in rows:
+        if row.status != ReplicaStatus.STOPPING:
+            before = counts.get(row.runtime_id, ReplicaCount())
+            ready = before.ready + (row.status == ReplicaStatus.READY)
+            counts[row.runtime_id] = ReplicaCount(before.wanted + 1, ready)
+    return counts
+
+
+async def set_status(tx: Tx, replica: Replica, status: ReplicaStatus, **values: Any) -> None:
+    """The one way a replica's status changes, with whatever else is observed at that moment."""
+    transitions.check(ALLOWED, replica.status, status)
+    values |= {"status": status, "updated_at": now()}
+    await tx.run(sa.update(table).where(table.c.id == replica.id).values(**values))
+
+
+async def update(tx: Tx, replica_id: str, **values: Any) -> None:
+    """Record an observation that changes no status."""
+    await tx.run(sa.update(table).where(table.c.id == replica_id).values(**values, updated_at=now()))
+
+
+async def delete(tx: Tx, replica_id: str) -> None:
+    await tx.run(sa.delete(table).where(table.c.id == replica_id))
+
+
+async def bookkeeping(tx: Tx, replica_id: str) -> dict[str, Any]:
+    """What only its reconciler needs: `failures`, `probe_failures`, `restart_at`, `queued_at`, `stopping_at`."""
+    names = ("failures", "probe_failures", "restart_at", "queued_at", "stopping_at")
+    row = await tx.first(sa.select(*[table.c[name] for name in names]).where(table.c.id == replica_id))
+    return dict(row) if row else {}
+
+
+async def waiting_for_image(tx: Tx, image_id: str) -> list[str]:
+    """Replicas whose version runs this image and that have not started."""
+    same = sa.and_(versions.c.runtime_id == table.c.runtime_id, versions.c.number == table.c.version)
+    query = sa.select(table.c.id).join(versions, same).where(versions.c.image_id == image_id)
+    waiting = (ReplicaStatus.PENDING, ReplicaStatus.FAILED)
+    return [row["id"] for row in await tx.all(query.where(table.c.status.in_(waiting)))]
+
+
+async def set_routed(tx: Tx, routed: set[str]) -> list[Replica]:
+    """Record which replicas the gateway sends new requests to; the replicas for which that changed."""
+    rows = [_replica(row) for row in await tx.all(sa.select(*_COLUMNS))]
+    changed = [row for row in rows if row.routed != (row.id in routed)]
+    for value in (True, False):
+        ids = [row.id for row in changed if (row.id in routed) is value]
+        if ids:
+            await tx.run(sa.update(table).where(table.c.id.in_(ids)).values(routed=value))
+    return changed
+
+
+def seconds_since(moment: datetime) -> float:
+    return max(0.0, (now() - moment).total_seconds())

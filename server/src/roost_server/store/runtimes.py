@@ -1,0 +1,111 @@
+"""Runtimes."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from roost_server.domain import transitions
+from roost_server.domain.ids import new_id
+from roost_server.domain.runtime import ALLOWED, Runtime, Status, Wanted
+from roost_server.store import pages
+from roost_server.store.leases import now
+from roost_server.store.store import Row, Tx
+from roost_server.store.tables import runtimes as table
+
+_COLUMNS = [table.c[name] for name in Runtime.__dataclass_fields__]
+
+
+def _runtime(row: Row) -> Runtime:
+    return Runtime(**{**row, "wanted": Wanted(row["wanted"]), "status": Status(row["status"])})
+
+
+async def insert(tx: Tx, workspace_id: str, name: str, description: str, labels: dict[str, str]) -> Runtime:
+    """A new runtime, wanted running, at version 1 and due now."""
+    at = now()
+    runtime = Runtime(
+        id=new_id(),
+        workspace_id=workspace_id,
+        name=name,
+        description=description,
+        wanted=Wanted.RUNNING,
+        status=Status.CREATING,
+        reason=None,
+        message=None,
+        version=1,
+        labels=labels,
+        revision=1,
+        created_at=at,
+        updated_at=at,
+    )
+    await tx.run(sa.insert(table).values(**asdict(runtime), wake_at=at))
+    tx.nudge("runtimes")
+    return runtime
+
+
+async def get(tx: Tx, runtime_id: str) -> Runtime | None:
+    row = await tx.first(sa.select(*_COLUMNS).where(table.c.id == runtime_id))
+    return _runtime(row) if row else None
+
+
+async def find(tx: Tx, workspace_id: str, id_or_name: str) -> Runtime | None:
+    named = sa.or_(table.c.id == id_or_name.lower(), table.c.name == id_or_name)
+    row = await tx.first(sa.select(*_COLUMNS).where(table.c.workspace_id == workspace_id, named))
+    return _runtime(row) if row else None
+
+
+async def page(
+    tx: Tx,
+    workspace_id: str,
+    *,
+    statuses: Sequence[str],
+    labels: dict[str, str],
+    limit: int,
+    cursor: str | None,
+) -> tuple[list[Runtime], str | None]:
+    """Newest first."""
+    query = sa.select(*_COLUMNS).where(table.c.workspace_id == workspace_id)
+    if statuses:
+        query = query.where(table.c.status.in_(statuses))
+    for key, value in labels.items():
+        query = query.where(table.c.labels[(key,)].as_string() == value)
+    rows, next_cursor = await pages.newest_first(tx, query, table.c.id, limit, cursor)
+    return [_runtime(row) for row in rows], next_cursor
+
+
+async def everything(tx: Tx) -> list[Runtime]:
+    return [_runtime(row) for row in await tx.all(sa.select(*_COLUMNS))]
+
+
+async def count_by_status(tx: Tx) -> dict[str, int]:
+    rows = await tx.all(sa.select(table.c.status, sa.func.count().label("n")).group_by(table.c.status))
+    return {row["status"]: row["n"] for row in rows}
+
+
+async def set_status(
+    tx: Tx, runtime: Runtime, status: Status, reason: str | None = None, message: str | None = None
+) -> bool:
+    """The one way a runtime's status changes; whether anything did. A change the table does not allow is a bug."""
+    if (runtime.status, runtime.reason, runtime.message) == (status, reason, message):
+        return False
+    transitions.check(ALLOWED, runtime.status, status)
+    await tx.run(
+        sa.update(table)
+        .where(table.c.id == runtime.id)
+        .values(status=status, reason=reason, message=message, updated_at=now())
+    )
+    tx.nudge("runtime_changes")
+    return True
+
+
+async def update(tx: Tx, runtime: Runtime, **values: Any) -> None:
+    """Change what a user wants of it (`wanted`, `version`, `labels`, `description`); raises the revision."""
+    values |= {"revision": table.c.revision + 1, "updated_at": now()}
+    await tx.run(sa.update(table).where(table.c.id == runtime.id).values(**values))
+
+
+async def delete(tx: Tx, runtime_id: str) -> None:
+    """With its versions, endpoints, replicas and events."""
+    await tx.run(sa.delete(table).where(table.c.id == runtime_id))
+    tx.nudge("runtime_changes")

@@ -1,0 +1,60 @@
+"""Versions: immutable configurations. The registry password is not here but, encrypted, with the image."""
+
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+
+from roost_server.domain.config import RuntimeConfig
+from roost_server.domain.version import Version
+from roost_server.store.leases import now
+from roost_server.store.store import Row, Tx
+from roost_server.store.tables import versions as table
+
+_CONFIG = TypeAdapter(RuntimeConfig)
+
+
+def to_document(config: RuntimeConfig) -> dict[str, Any]:
+    """The configuration as JSON values, without the password."""
+    document = asdict(config)
+    if document["build"]["auth"] is not None:
+        document["build"]["auth"].pop("password")
+    return document
+
+
+def _version(row: Row) -> Version:
+    return Version(**{**row, "config": _CONFIG.validate_python(row["config"])})
+
+
+async def insert(tx: Tx, runtime_id: str, number: int, config: RuntimeConfig, image_id: str) -> Version:
+    values = {"runtime_id": runtime_id, "number": number, "image_id": image_id, "created_at": now()}
+    await tx.run(sa.insert(table).values(**values, config=to_document(config)))
+    return Version(**values, config=config)  # type: ignore[arg-type]
+
+
+async def get(tx: Tx, runtime_id: str, number: int) -> Version | None:
+    row = await tx.first(sa.select(table).where(table.c.runtime_id == runtime_id, table.c.number == number))
+    return _version(row) if row else None
+
+
+async def page(tx: Tx, runtime_id: str, limit: int, before: int | None) -> tuple[list[Version], str | None]:
+    """Newest first; the cursor is the last number."""
+    query = sa.select(table).where(table.c.runtime_id == runtime_id)
+    if before is not None:
+        query = query.where(table.c.number < before)
+    rows = await tx.all(query.order_by(table.c.number.desc()).limit(limit + 1))
+    return [_version(row) for row in rows[:limit]], str(rows[limit - 1]["number"]) if len(rows) > limit else None
+
+
+async def in_use(tx: Tx, numbers: dict[str, set[int]]) -> dict[tuple[str, int], Version]:
+    """The named versions of many runtimes at once, by runtime id and number."""
+    query = sa.select(table).where(table.c.runtime_id.in_(numbers))
+    rows = [row for row in await tx.all(query) if row["number"] in numbers[row["runtime_id"]]]
+    return {(row["runtime_id"], row["number"]): _version(row) for row in rows}
+
+
+async def using_image(tx: Tx, image_id: str) -> list[tuple[str, int]]:
+    """Runtime id and number of every version that runs this image."""
+    rows = await tx.all(sa.select(table.c.runtime_id, table.c.number).where(table.c.image_id == image_id))
+    return [(row["runtime_id"], row["number"]) for row in rows]

@@ -1,0 +1,67 @@
+"""Organizations, their workspaces, and the tokens that give access to them."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from roost_server.domain.ids import new_id
+from roost_server.store.leases import now
+from roost_server.store.store import Tx
+from roost_server.store.tables import organizations, tokens, workspaces
+
+
+@dataclass(frozen=True)
+class Workspace:
+    id: str
+    slug: str
+    organization_slug: str
+
+
+@dataclass(frozen=True)
+class Token:
+    """`workspace_id` None means every workspace."""
+
+    id: str
+    name: str
+    role: str
+    workspace_id: str | None
+
+
+_WITH_ORGANIZATION = sa.select(
+    workspaces.c.id, workspaces.c.slug, organizations.c.slug.label("organization_slug")
+).join_from(workspaces, organizations)
+
+
+async def find(tx: Tx, organization: str, slug: str) -> Workspace | None:
+    row = await tx.first(_WITH_ORGANIZATION.where(organizations.c.slug == organization, workspaces.c.slug == slug))
+    return Workspace(**row) if row else None
+
+
+async def all_by_id(tx: Tx) -> dict[str, Workspace]:
+    return {row["id"]: Workspace(**row) for row in await tx.all(_WITH_ORGANIZATION)}
+
+
+async def create(tx: Tx, organization: str, slug: str) -> Workspace:
+    """A workspace in a new organization."""
+    organization_id, workspace_id = new_id(), new_id()
+    await tx.run(sa.insert(organizations).values(id=organization_id, slug=organization, created_at=now()))
+    await tx.run(
+        sa.insert(workspaces).values(id=workspace_id, organization_id=organization_id, slug=slug, created_at=now())
+    )
+    return Workspace(workspace_id, slug, organization)
+
+
+async def find_token(tx: Tx, hashed: str) -> Token | None:
+    columns = (tokens.c.id, tokens.c.name, tokens.c.role, tokens.c.workspace_id)
+    row = await tx.first(sa.select(*columns).where(tokens.c.hash == hashed))
+    return Token(**row) if row else None
+
+
+async def set_admin_token(tx: Tx, hashed: str) -> None:
+    """Make this the one token named `admin`; an earlier one stops working."""
+    await tx.run(sa.delete(tokens).where(tokens.c.name == "admin"))
+    await tx.run(sa.insert(tokens).values(id=new_id(), name="admin", hash=hashed, role="root", created_at=now()))
+
+
+async def has_admin_token(tx: Tx) -> bool:
+    return await tx.first(sa.select(tokens.c.id).where(tokens.c.name == "admin")) is not None

@@ -6,7 +6,7 @@ transactions. Nothing in this file knows what the rows mean.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,11 @@ class Store:
             tx = Tx(connection)
             yield tx
         self.nudges.tell(tx.nudged)
+
+    async def run_sync(self, work: Callable[[sa.Connection], None]) -> None:
+        """A write transaction for code that knows only synchronous connections: migrations."""
+        async with self._turn, self._writer.begin() as connection:
+            await connection.run_sync(work)
 
     async def close(self) -> None:
         await self._writer.dispose()

@@ -2,12 +2,20 @@
 
 from alembic import context
 from roost_server.store.tables import metadata
+from roost_server.store.types import Instant
+
+
+def render_item(kind: str, item: object, _context: object) -> str | bool:
+    """How a new migration spells our own column type; False leaves the rest to Alembic."""
+    return "Instant()" if kind == "type" and isinstance(item, Instant) else False
+
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     render_as_batch=True,
     compare_type=True,
+    render_item=render_item,
     transaction_per_migration=True,
 )
 with context.begin_transaction():

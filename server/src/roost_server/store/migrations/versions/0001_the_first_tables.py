@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from roost_server.store.types import Instant
 
 revision = "0001"
 down_revision = None
@@ -14,9 +15,9 @@ def upgrade() -> None:
     op.create_table(
         "chores",
         sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("wake_at", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("wake_at", Instant(), nullable=True),
         sa.Column("lease_token", sa.String(length=36), nullable=True),
-        sa.Column("lease_until", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("lease_until", Instant(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chores")),
     )
@@ -30,7 +31,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("object_id", sa.String(length=36), nullable=False),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("workspace_id", "key", name=op.f("pk_idempotency_keys")),
     )
     with op.batch_alter_table("idempotency_keys", schema=None) as batch_op:
@@ -40,7 +41,7 @@ def upgrade() -> None:
         "organizations",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("slug", sa.String(length=63), nullable=False),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_organizations")),
         sa.UniqueConstraint("slug", name=op.f("uq_organizations_slug")),
     )
@@ -49,7 +50,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("organization_id", sa.String(length=36), nullable=False),
         sa.Column("slug", sa.String(length=63), nullable=False),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name=op.f("fk_workspaces_organization_id"), ondelete="CASCADE"
         ),
@@ -67,7 +68,7 @@ def upgrade() -> None:
         sa.Column("verb", sa.String(length=64), nullable=False),
         sa.Column("actor", sa.String(length=100), nullable=False),
         sa.Column("request_id", sa.String(length=64), nullable=True),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_actions_workspace_id"), ondelete="CASCADE"
         ),
@@ -94,11 +95,11 @@ def upgrade() -> None:
         sa.Column("auth_password_encrypted", sa.Text(), nullable=True),
         sa.Column("input", sa.JSON(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("updated_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("wake_at", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("updated_at", Instant(), nullable=False),
+        sa.Column("wake_at", Instant(), nullable=True),
         sa.Column("lease_token", sa.String(length=36), nullable=True),
-        sa.Column("lease_until", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("lease_until", Instant(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_images_workspace_id"), ondelete="CASCADE"
@@ -124,11 +125,11 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("labels", sa.JSON(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("updated_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("wake_at", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("updated_at", Instant(), nullable=False),
+        sa.Column("wake_at", Instant(), nullable=True),
         sa.Column("lease_token", sa.String(length=36), nullable=True),
-        sa.Column("lease_until", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("lease_until", Instant(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_runtimes_workspace_id"), ondelete="CASCADE"
@@ -149,7 +150,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("role", sa.String(length=16), nullable=False),
         sa.Column("workspace_id", sa.String(length=36), nullable=True),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name=op.f("fk_tokens_workspace_id"), ondelete="CASCADE"
         ),
@@ -167,8 +168,8 @@ def upgrade() -> None:
         sa.Column("pinned_version", sa.Integer(), nullable=True),
         sa.Column("live_version", sa.Integer(), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("updated_at", roost_server.store.types.Instant(timezone=True), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("updated_at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(
             ["runtime_id"], ["runtimes.id"], name=op.f("fk_endpoints_runtime_id"), ondelete="CASCADE"
         ),
@@ -187,7 +188,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=64), nullable=True),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(["runtime_id"], ["runtimes.id"], name=op.f("fk_events_runtime_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
@@ -205,11 +206,11 @@ def upgrade() -> None:
         sa.Column("progress", sa.JSON(), nullable=False),
         sa.Column("auth_username", sa.String(length=256), nullable=True),
         sa.Column("auth_password_encrypted", sa.Text(), nullable=True),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("updated_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("wake_at", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("updated_at", Instant(), nullable=False),
+        sa.Column("wake_at", Instant(), nullable=True),
         sa.Column("lease_token", sa.String(length=36), nullable=True),
-        sa.Column("lease_until", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("lease_until", Instant(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_pushes_image_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_pushes")),
@@ -233,17 +234,17 @@ def upgrade() -> None:
         sa.Column("restarts", sa.Integer(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("probe_failures", sa.Integer(), nullable=False),
-        sa.Column("restart_at", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("restart_at", Instant(), nullable=True),
         sa.Column("phases", sa.JSON(), nullable=False),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("queued_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("started_at", roost_server.store.types.Instant(timezone=True), nullable=True),
-        sa.Column("ready_at", roost_server.store.types.Instant(timezone=True), nullable=True),
-        sa.Column("stopping_at", roost_server.store.types.Instant(timezone=True), nullable=True),
-        sa.Column("updated_at", roost_server.store.types.Instant(timezone=True), nullable=False),
-        sa.Column("wake_at", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.Column("queued_at", Instant(), nullable=False),
+        sa.Column("started_at", Instant(), nullable=True),
+        sa.Column("ready_at", Instant(), nullable=True),
+        sa.Column("stopping_at", Instant(), nullable=True),
+        sa.Column("updated_at", Instant(), nullable=False),
+        sa.Column("wake_at", Instant(), nullable=True),
         sa.Column("lease_token", sa.String(length=36), nullable=True),
-        sa.Column("lease_until", roost_server.store.types.Instant(timezone=True), nullable=True),
+        sa.Column("lease_until", Instant(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(
             ["runtime_id"], ["runtimes.id"], name=op.f("fk_replicas_runtime_id"), ondelete="CASCADE"
@@ -261,7 +262,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("config", sa.JSON(), nullable=False),
         sa.Column("image_id", sa.String(length=36), nullable=False),
-        sa.Column("created_at", roost_server.store.types.Instant(timezone=True), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
         sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f("fk_versions_image_id")),
         sa.ForeignKeyConstraint(
             ["runtime_id"], ["runtimes.id"], name=op.f("fk_versions_runtime_id"), ondelete="CASCADE"

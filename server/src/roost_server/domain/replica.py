@@ -34,7 +34,7 @@ ALLOWED: dict[ReplicaStatus, frozenset[ReplicaStatus]] = {
     ReplicaStatus.PAUSED: frozenset({ReplicaStatus.READY, ReplicaStatus.FAILED, ReplicaStatus.STOPPING}),
     ReplicaStatus.SUSPENDED: frozenset({ReplicaStatus.PENDING, ReplicaStatus.READY, ReplicaStatus.STOPPING}),
     ReplicaStatus.STOPPING: frozenset(),
-    ReplicaStatus.FAILED: frozenset({ReplicaStatus.PENDING, ReplicaStatus.STARTING, ReplicaStatus.STOPPING}),
+    ReplicaStatus.FAILED: frozenset({ReplicaStatus.PENDING, ReplicaStatus.STOPPING}),
 }
 
 
@@ -110,6 +110,10 @@ class Usage:
     memory_bytes: int
 
 
+def is_running(box: Box | None) -> bool:
+    return box is not None and box.status == BoxStatus.RUNNING
+
+
 class Step(StrEnum):
     """What the replicas reconciler does next with one replica."""
 
@@ -139,24 +143,14 @@ class Situation:
 def next_step(replica: Replica, seen: Box | None, now: Situation) -> Step:
     """Pure: the recorded row and what the engine sees, to one step. Tested as a table."""
     if replica.status == ReplicaStatus.STOPPING:
-        return Step.REMOVE if now.drained or seen is None or seen.status == BoxStatus.EXITED else Step.DRAIN
+        return Step.REMOVE if now.drained or not is_running(seen) else Step.DRAIN
     if replica.status == ReplicaStatus.FAILED:
-        return _next_of_failed(seen, now)
+        return Step.RECREATE if now.restart_due else Step.BACK_OFF
     if seen is not None and seen.status == BoxStatus.EXITED:
         return Step.RECORD_EXIT
     if seen is None or seen.status == BoxStatus.CREATED:
         return _next_without_box(replica, seen, now)
     return Step.PROBE if now.probe else Step.SETTLE
-
-
-def _next_of_failed(seen: Box | None, now: Situation) -> Step:
-    if not now.restart_due:
-        return Step.BACK_OFF
-    if now.image_failed:
-        return Step.FAIL_IMAGE
-    if not now.image_ready:
-        return Step.WAIT_IMAGE
-    return Step.CREATE if seen is None else Step.RECREATE
 
 
 def _next_without_box(replica: Replica, seen: Box | None, now: Situation) -> Step:

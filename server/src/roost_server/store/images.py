@@ -1,6 +1,6 @@
 """Images: resolutions of references, and pushes of them to registries."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from roost_server.store.cipher import Cipher
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import images as table
-from roost_server.store.tables import versions
+from roost_server.store.tables import pushes, versions
 
 _COLUMNS = [table.c[name] for name in Image.__dataclass_fields__]
 
@@ -86,6 +86,19 @@ async def find_local(tx: Tx, workspace_id: str, reference: str) -> Image | None:
     return _image(row) if row else None
 
 
+async def find_builtin(tx: Tx) -> Image | None:
+    row = await tx.first(sa.select(*_COLUMNS).where(table.c.source == ImageSource.BUILTIN))
+    return _image(row) if row else None
+
+
+async def retry(tx: Tx, image_id: str) -> None:
+    """Let a failed image be tried again, and the replicas that gave up for it; anything else stays as it is."""
+    failed = sa.and_(table.c.id == image_id, table.c.status == ImageStatus.FAILED)
+    values = {"status": ImageStatus.PULLING, "reason": None, "message": None, "wake_at": now()}
+    if await tx.run(sa.update(table).where(failed).values(**values)):
+        tx.nudge("images")
+
+
 async def find_pull(tx: Tx, workspace_id: str, reference: str, username: str | None) -> Image | None:
     """A pull of the same reference by the same user that is under way, so that deploys at once share it."""
     query = sa.select(*_COLUMNS).where(table.c.workspace_id == workspace_id, table.c.reference == reference)
@@ -148,7 +161,56 @@ async def unused_pulls(tx: Tx) -> list[Image]:
     return [_image(row) for row in rows]
 
 
+async def any_under_way(tx: Tx) -> bool:
+    """Whether some image is not settled yet, so that its content may be here before its row says so."""
+    under_way = table.c.status.in_((ImageStatus.PENDING, ImageStatus.PULLING))
+    return await tx.first(sa.select(table.c.id).where(under_way).limit(1)) is not None
+
+
 async def digests(tx: Tx) -> set[str]:
     """The digest of every image that a row keeps."""
     rows = await tx.all(sa.select(table.c.digest).where(table.c.digest.is_not(None)))
     return {row["digest"] for row in rows}
+
+
+@dataclass(frozen=True)
+class Push:
+    """A push with its credentials in clear."""
+
+    id: str
+    image_id: str
+    digest: str
+    reference: str
+    status: str
+    reason: str | None
+    message: str | None
+    auth: RegistryAuth | None
+
+
+async def insert_push(tx: Tx, image: Image, reference: str, auth: RegistryAuth | None, cipher: Cipher) -> str:
+    """A push of a ready image, due now; its id."""
+    at, push_id = now(), new_id()
+    secret = {
+        "auth_username": auth.username if auth else None,
+        "auth_password_encrypted": cipher.encrypt(auth.password) if auth else None,
+    }
+    row = {"id": push_id, "image_id": image.id, "reference": reference, "status": "pending", "progress": {}}
+    await tx.run(sa.insert(pushes).values(**row, **secret, created_at=at, updated_at=at, wake_at=at))
+    tx.nudge("pushes")
+    return push_id
+
+
+async def push_work(tx: Tx, push_id: str, cipher: Cipher) -> Push | None:
+    query = sa.select(pushes, table.c.digest).join_from(pushes, table).where(pushes.c.id == push_id)
+    row = await tx.first(query)
+    if row is None:
+        return None
+    auth = row["auth_username"] and RegistryAuth(row["auth_username"], cipher.decrypt(row["auth_password_encrypted"]))
+    names = ("id", "image_id", "digest", "reference", "status", "reason", "message")
+    return Push(**{name: row[name] for name in names}, auth=auth)
+
+
+async def finish_push(tx: Tx, push_id: str, *, status: str, reason: str | None, message: str | None) -> None:
+    values = {"status": status, "reason": reason, "message": message, "updated_at": now()}
+    await tx.run(sa.update(pushes).where(pushes.c.id == push_id).values(**values))
+    tx.nudge("image_changes")

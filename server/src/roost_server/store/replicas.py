@@ -90,6 +90,13 @@ async def waiting_for_image(tx: Tx, image_id: str) -> list[str]:
     return [row["id"] for row in await tx.all(query.where(table.c.status.in_(waiting)))]
 
 
+async def retry_failed(tx: Tx, runtime_id: str) -> None:
+    """Make failed replicas of a runtime start again now."""
+    failed = sa.and_(table.c.runtime_id == runtime_id, table.c.status == ReplicaStatus.FAILED)
+    await tx.run(sa.update(table).where(failed).values(restart_at=now(), failures=0, wake_at=now()))
+    tx.nudge("replicas")
+
+
 async def set_routed(tx: Tx, routed: set[str]) -> list[Replica]:
     """Record which replicas the gateway sends new requests to; the replicas for which that changed."""
     rows = [_replica(row) for row in await tx.all(sa.select(*_COLUMNS))]

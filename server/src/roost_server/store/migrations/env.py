@@ -1,11 +1,13 @@
 """Alembic's entry. The connection is handed over by `store/migrate.py`."""
 
+from typing import Any, Literal
+
 from alembic import context
 from roost_server.store.tables import metadata
 from roost_server.store.types import Instant
 
 
-def render_item(kind: str, item: object, _context: object) -> str | bool:
+def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """How a new migration spells our own column type; False leaves the rest to Alembic."""
     return "Instant()" if kind == "type" and isinstance(item, Instant) else False
 

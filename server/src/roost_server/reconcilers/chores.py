@@ -1,0 +1,75 @@
+"""Chores: publish routes, bring back what the nudges missed, collect what nobody uses."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from roost_server.domain.replica import BoxStatus
+from roost_server.engines.engine import Engine, Images
+from roost_server.reconcilers.routes import Routes
+from roost_server.store import chores, events, idempotency, images, leases, replicas, tables
+from roost_server.store.leases import Lease
+from roost_server.store.store import Store
+
+log = structlog.get_logger()
+
+RESYNC_SECONDS = 30.0
+COLLECT_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class ChoresReconciler:
+    store: Store
+    engine: Engine
+    images: Images
+    routes: Routes
+    image_keep_hours: float
+
+    async def __call__(self, lease: Lease) -> float | None:
+        match lease.row_id:
+            case chores.ROUTES:
+                await self.routes.publish()
+                return None
+            case chores.RESYNC:
+                await self._resync()
+                return RESYNC_SECONDS
+            case _:
+                await self._collect()
+                return COLLECT_SECONDS
+
+    async def _resync(self) -> None:
+        """Wake replicas whose box is not as recorded, and remove boxes that have no row."""
+        boxes = {box.id: box for box in await self.engine.list()}
+        async with self.store.read() as tx:
+            rows = {replica.id: replica for replica in await replicas.everything(tx)}
+        running = {box_id for box_id, box in boxes.items() if box.status == BoxStatus.RUNNING}
+        strayed = [row.id for row in rows.values() if row.status == "ready" and row.id not in running]
+        if strayed:
+            async with self.store.write() as tx:
+                await leases.wake(tx, tables.replicas, *strayed)
+        for box_id in boxes.keys() - rows.keys():
+            await self._remove_orphan(box_id)
+
+    async def _remove_orphan(self, box_id: str) -> None:
+        async with self.store.read() as tx:
+            if await replicas.get(tx, box_id) is not None:
+                return
+        log.warning("removing a box without a row", replica=box_id)
+        await self.engine.delete(box_id)
+
+    async def _collect(self) -> None:
+        before = leases.now() - timedelta(hours=self.image_keep_hours)
+        async with self.store.write() as tx:
+            await idempotency.purge(tx)
+            for runtime_id in await events.crowded(tx):
+                await events.trim(tx, runtime_id)
+            for image in await images.unused_pulls(tx):
+                if image.updated_at < before:
+                    await images.delete(tx, image.id)
+            if await images.any_under_way(tx):
+                return
+            kept = await images.digests(tx)
+        freed = await self.images.keep_only(sorted(kept))
+        if freed:
+            log.info("removed unused images", bytes=freed)

@@ -1,0 +1,92 @@
+"""What the steps of the replicas reconciler share: the parts they act with and what is known of one replica."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from roost_server.domain.image import Image
+from roost_server.domain.replica import Box, Replica, ReplicaStatus
+from roost_server.domain.runtime import Runtime
+from roost_server.domain.version import Version
+from roost_server.engines.engine import Engine
+from roost_server.gateway.gateway import Gateway
+from roost_server.reconcilers.loop import held
+from roost_server.reconcilers.probe import Prober
+from roost_server.store import chores, events, images, leases, replicas, runtimes, tables, versions
+from roost_server.store.leases import Lease
+from roost_server.store.store import Store
+
+
+@dataclass(frozen=True)
+class Parts:
+    store: Store
+    engine: Engine
+    gateway: Gateway
+    prober: Prober
+    drain_seconds: float
+    stop_grace_seconds: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """One replica, all rows it depends on, and its box as the engine sees it."""
+
+    lease: Lease
+    runtime: Runtime
+    version: Version
+    image: Image
+    replica: Replica
+    box: Box | None
+    failures: int
+    probe_failures: int
+    restart_at: datetime | None
+    queued_at: datetime
+    stopping_at: datetime | None
+
+
+async def read(parts: Parts, lease: Lease) -> Work | None:
+    """None when the row is gone."""
+    async with parts.store.read() as tx:
+        replica = await replicas.get(tx, lease.row_id)
+        if replica is None:
+            return None
+        runtime = await runtimes.get(tx, replica.runtime_id)
+        version = await versions.get(tx, replica.runtime_id, replica.version)
+        assert runtime is not None and version is not None
+        image = await images.get(tx, version.image_id)
+        assert image is not None
+        books = await replicas.bookkeeping(tx, replica.id)
+    box = await parts.engine.inspect(replica.id)
+    return Work(lease, runtime, version, image, replica, box, **books)
+
+
+@dataclass(frozen=True)
+class Happening:
+    """An event to record along with a change of status."""
+
+    type: str
+    message: str
+    data: dict[str, Any]
+
+
+async def move(
+    parts: Parts, work: Work, status: ReplicaStatus, happening: Happening | None = None, **values: Any
+) -> None:
+    """Change the replica's status, tell its runtime, and the routes when traffic depends on it."""
+    affects_routes = ReplicaStatus.READY in (status, work.replica.status)
+    async with held(parts.store, work.lease) as tx:
+        await replicas.set_status(tx, work.replica, status, **values)
+        if happening:
+            reason = values.get("reason")
+            await events.record(
+                tx,
+                work.runtime.id,
+                happening.type,
+                happening.message,
+                replica_id=work.replica.id,
+                reason=reason,
+                data=happening.data,
+            )
+        await leases.wake(tx, tables.runtimes, work.runtime.id)
+        if affects_routes:
+            await chores.publish_routes(tx)

@@ -1,0 +1,1 @@
+"""The agent library, as its callers and the platform meet it."""

@@ -186,7 +186,7 @@ async def wait(context: Context, caller: Caller, runtime_id: str, seconds: float
         seen = store.nudges.seen("runtime_changes")
         async with store.read() as tx:
             runtime = await runtimes.get(tx, runtime_id)
-            now = runtime and (await view(tx, caller.workspace, runtime))[0]
+            now = (await view(tx, caller.workspace, runtime))[0] if runtime else None
         left = deadline - leases.now().timestamp()
         if runtime is None or runtime.status in _SETTLED or left <= 0:
             return now

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from roost_server.domain import errors
 from roost_server.domain import image as references
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.image import BUILTIN, Image, ImageSource
@@ -18,6 +19,9 @@ async def resolve(tx: Tx, caller: Caller, config: RuntimeConfig, cipher: Cipher)
     if source.kind == "builtin":
         return await builtin(tx)
     reference = references.parse(source.ref)
+    if auth is not None and auth.password is None:
+        message = f'cannot pull {source.ref} as "{auth.username}" without a password; send one'
+        raise errors.Invalid(message, errors=[errors.FieldError(("config", "build", "auth", "password"), message)])
     if reference.digest is None and auth is None:
         local = await images.find_local(tx, caller.workspace_id, reference.name)
         if local is not None:

@@ -53,8 +53,8 @@ async def _wanted_counts(
 
 
 async def _carry_out(tx: Tx, runtime: Runtime, decided: plan.Plan) -> None:
-    for version in decided.start:
-        await replicas.insert(tx, runtime.id, version)
+    for number in decided.start:
+        await replicas.insert(tx, runtime.id, number)
     await _stop(tx, runtime, decided.stop)
     for endpoint_id, version in decided.live.items():
         await endpoints.set_live(tx, endpoint_id, version)

@@ -1,0 +1,95 @@
+"""What handlers work with, and the parts of a request that many of them read."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+
+from roost_server.domain import errors
+from roost_server.engines.engine import Engine
+from roost_server.operations.caller import Caller, authenticate
+from roost_server.operations.runtimes import Context
+
+
+@dataclass(frozen=True)
+class Api:
+    """`url_of` gives a host label its whole URL; `uploads` is where sent files wait for their reconciler."""
+
+    context: Context
+    engine: Engine
+    domain: str
+    http_port: int
+    https_port: int
+    uploads: Path
+    max_body_bytes: int
+    max_upload_bytes: int = 32 * 1024**3
+
+    def url_of(self, label: str) -> str:
+        return f"http://{label}.{self.domain}" + ("" if self.http_port == 80 else f":{self.http_port}")
+
+
+def api_of(request: Request) -> Api:
+    api: Api = request.app.state.api
+    return api
+
+
+_bearer = HTTPBearer(auto_error=False, description="A token of the workspace.")
+_api_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="Means the same as the bearer token.")
+
+
+async def caller_of(
+    request: Request,
+    org: str,
+    ws: str,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    api_key: Annotated[str | None, Depends(_api_key)],
+) -> Caller:
+    """The authenticated caller. Every route of a workspace depends on this."""
+    token = bearer.credentials if bearer else api_key
+    return await authenticate(api_of(request).context.store, token, org, ws, request.state.request_id)
+
+
+CallerOf = Annotated[Caller, Depends(caller_of)]
+ApiOf = Annotated[Api, Depends(api_of)]
+Wait = Annotated[float, Query(ge=0, le=300, description="Wait up to this many seconds for the outcome.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")]
+
+
+async def idempotent_caller(
+    request: Request,
+    caller: CallerOf,
+    idempotency_key: Annotated[
+        str | None, Header(max_length=255, description="Same key and body: the same object, made once.")
+    ] = None,
+) -> Caller:
+    """The caller of a creating POST, with its key and what the request must equal to be the same one."""
+    if idempotency_key is None:
+        return caller
+    is_json = request.headers.get("content-type", "").startswith("application/json")
+    body = await request.body() if is_json else b""
+    told = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body
+    return replace(caller, key=idempotency_key, fingerprint=hashlib.sha256(told).hexdigest())
+
+
+IdempotentCaller = Annotated[Caller, Depends(idempotent_caller)]
+
+
+def expected_revision(
+    if_match: Annotated[str | None, Header(max_length=32, description="The revision that was read.")] = None,
+) -> int | None:
+    """The revision in If-Match, quoted or not; None when absent or `*`. Raises `BadRequest`."""
+    if if_match in (None, "*"):
+        return None
+    digits = (if_match or "").removeprefix("W/").strip('"')
+    if not digits.isascii() or not digits.isdigit():
+        message = f'cannot read If-Match "{if_match}": send the revision, an integer'
+        raise errors.BadRequest(message, errors=[errors.FieldError(("header", "If-Match"), message)])
+    return int(digits)
+
+
+Expected = Annotated[int | None, Depends(expected_revision)]

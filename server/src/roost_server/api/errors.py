@@ -1,0 +1,128 @@
+"""The error envelope, on every path: from the error tree, from validation, from routing and from bugs."""
+
+import json
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from roost_server.domain import errors
+from roost_server.domain.errors import FieldError, RoostError
+
+log = structlog.get_logger()
+
+BY_CODE: dict[int, type[RoostError]] = {
+    400: errors.BadRequest,
+    401: errors.Unauthenticated,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    409: errors.Conflict,
+    413: errors.TooLarge,
+    422: errors.Invalid,
+    429: errors.RateLimited,
+    500: errors.Internal,
+    502: errors.BadGateway,
+    503: errors.Unavailable,
+    504: errors.TimedOut,
+}
+
+
+class ErrorItem(BaseModel):
+    loc: list[str | int] = Field(description="Where the wrong value stands.")
+    msg: str
+    type: str
+
+
+class ErrorEnvelope(BaseModel):
+    """Every error, always."""
+
+    code: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What went wrong and what to do about it.")
+    type: str = Field(description="A stable word for programs.")
+    reason: str | None = Field(None, description="One word from the fixed set of reasons, where there is one.")
+    errors: list[ErrorItem] | None = None
+
+
+def documented(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's `responses` for these and the ones that any route may give."""
+    everywhere = (400, 401, 404, 413, 422, 429, 500, 503)
+    return {
+        code: {"model": ErrorEnvelope, "description": (BY_CODE[code].__doc__ or "").split("\n")[0]}
+        for code in sorted({*everywhere, *codes})
+    }
+
+
+def envelope(error: RoostError) -> dict[str, Any]:
+    body: dict[str, Any] = {"code": error.code, "detail": error.message, "type": error.type}
+    if error.reason:
+        body["reason"] = error.reason
+    if error.errors:
+        body["errors"] = [{"loc": list(item.loc), "msg": item.msg, "type": item.type} for item in error.errors]
+    return body
+
+
+def respond(error: RoostError) -> JSONResponse:
+    headers = {"WWW-Authenticate": "Bearer"} if error.code == 401 else {}
+    if error.code in (429, 503):
+        headers["Retry-After"] = "1"
+    return JSONResponse(envelope(error), status_code=error.code, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every kind of failure with the envelope."""
+
+    @app.exception_handler(RoostError)
+    async def known(request: Request, error: RoostError) -> JSONResponse:
+        if error.code >= 500:
+            log.warning("answered an error", path=request.url.path, error=error.message, detail=error.detail)
+        return respond(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return respond(from_validation(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def routing(request: Request, error: HTTPException) -> JSONResponse:
+        return respond(_from_http(request, error))
+
+
+def from_validation(found: Any) -> RoostError:
+    """One error of all the wrong fields; broken JSON is a bad request, wrong values are invalid."""
+    items = [_item(one) for one in found]
+    first = items[0]
+    if first.type == "json_invalid":
+        return errors.BadRequest(f"cannot read the body as JSON: {first.msg}", errors=items)
+    where = ".".join(str(part) for part in first.loc) or "body"
+    return errors.Invalid(f"cannot accept {where}: {first.msg}", errors=items)
+
+
+def _item(one: dict[str, Any]) -> FieldError:
+    loc = tuple(part for part in one["loc"] if part != "body")
+    if one["type"] == "json_invalid":
+        return FieldError((), f"{one['ctx']['error']} at character {one['loc'][-1]}", "json_invalid")
+    message = str(one["msg"]).removeprefix("Value error, ")
+    unknown = one["type"] in ("extra_forbidden", "unexpected_keyword_argument")
+    return FieldError(loc, "unknown field; remove it" if unknown else message, one["type"])
+
+
+def _from_http(request: Request, error: HTTPException) -> RoostError:
+    where = f"{request.method} {request.url.path}"
+    match error.status_code:
+        case 404:
+            return errors.NotFound(f"cannot find {where}: there is no such route; see /openapi.json")
+        case 405:
+            return errors.MethodNotAllowed(f"cannot {where}: this path takes other methods")
+        case code if code in BY_CODE:
+            return BY_CODE[code](str(error.detail))
+        case _:
+            return errors.BadRequest(str(error.detail))
+
+
+def raw(error: RoostError) -> bytes:
+    """The envelope as bytes, for middleware that answers before routing."""
+    return json.dumps(envelope(error)).encode()

@@ -1,0 +1,82 @@
+"""Around every request: its id, the limit on its body, and the answer when a handler has a bug."""
+
+import re
+import uuid
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from roost_server.api.errors import raw
+from roost_server.domain import errors
+
+log = structlog.get_logger()
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_STREAMED = ("/images/load", "/images/build")
+
+
+class Envelope:
+    """Outermost: sets `X-Request-Id`, refuses bodies that are too large, turns a bug into a 500."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def stamped(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            limit = None if scope["path"].endswith(_STREAMED) else self._max_body_bytes
+            await self._app(scope, _limited(receive, headers, limit), stamped)
+        except errors.TooLarge as error:
+            await _answer(stamped, error, started)
+        except Exception:
+            log.exception("a handler failed", path=scope["path"], request_id=request_id)
+            bug = errors.Internal(f"cannot answer: a bug in Roost; its log has the details under {request_id}")
+            await _answer(stamped, bug, started)
+
+
+def _request_id(given: str) -> str:
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def _limited(receive: Receive, headers: dict[bytes, bytes], limit: int | None) -> Receive:
+    if limit is None:
+        return receive
+    told = headers.get(b"content-length", b"0")
+    seen = int(told) if told.isdigit() else 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        if seen > limit:
+            raise errors.TooLarge(
+                f"cannot accept a body of more than {limit >> 20} MiB",
+                errors=[errors.FieldError(("body",), f"at most {limit} bytes", "too_large")],
+            )
+        message = await receive()
+        if not told.isdigit() or told == b"0":
+            seen += len(message.get("body", b""))
+        return message
+
+    return counted
+
+
+async def _answer(send: Send, error: errors.RoostError, started: bool) -> None:
+    if started:
+        return
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": error.code, "headers": headers})
+    await send({"type": "http.response.body", "body": raw(error)})

@@ -34,6 +34,12 @@ class Settings(BaseSettings):
         None, min_length=16, description="The admin token; made and printed at the first start if unset."
     )
     engine: Literal["oci", "simulated"] = Field("oci", description="What replicas run on.")
+    gateway: Literal["auto", "envoy", "simulated"] = Field(
+        "auto", description="What brings traffic in; `auto` is Envoy, unless the engine is simulated."
+    )
+    insecure_registries: list[str] = Field(
+        [], description="Registry hosts reached over plain HTTP; those on loopback addresses always are."
+    )
     tls_certificate: Path | None = Field(
         None, description="The gateway's certificate chain (PEM); a local CA's if unset."
     )

@@ -39,6 +39,23 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class Hosted(Protocol):
+    """An engine that prepares the host before its first box."""
+
+    async def start(self) -> None:
+        """Prepare the host and adopt what runs. Starting again succeeds."""
+        ...
+
+    async def close(self) -> None:
+        """Let go; boxes keep running."""
+        ...
+
+    async def destroy(self) -> None:
+        """Remove every box and all that was prepared on the host."""
+        ...
+
+
+@runtime_checkable
 class Watches(Protocol):
     def changes(self) -> AsyncIterator[str]:
         """Replica ids whose box may have changed (a process ended). May repeat, may miss: only a nudge."""

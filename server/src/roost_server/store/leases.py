@@ -81,6 +81,12 @@ def _mine(lease: Lease) -> sa.Update:
     return sa.update(table).where(table.c.id == lease.row_id, table.c.lease_token == lease.token)
 
 
+async def end_all(tx: Tx, table: sa.Table) -> None:
+    """Make every claimed row due now. Only for the sole server of a database, before it begins to work."""
+    claimed = table.c.lease_token.is_not(None)
+    await tx.run(sa.update(table).where(claimed).values(wake_at=now(), lease_token=None, lease_until=None))
+
+
 async def wake(tx: Tx, table: sa.Table, *row_ids: str) -> None:
     """Make rows due now. In the transaction that gives the reason."""
     if row_ids:

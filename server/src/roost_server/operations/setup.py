@@ -1,0 +1,30 @@
+"""What an installation has from its first start on: an organization, a workspace, the admin token, the builtin."""
+
+import secrets
+
+from roost_server.operations import sources
+from roost_server.operations.caller import hash_token
+from roost_server.operations.runtimes import Context
+from roost_server.store import chores, leases, tables, workspaces
+
+DEFAULT_SLUG = "default"
+
+
+async def prepare(context: Context, admin_token: str | None, *, sole_server: bool) -> str | None:
+    """Make what is missing. The admin token, if it was made now; it is not kept in clear anywhere else."""
+    async with context.store.write() as tx:
+        if sole_server:
+            for table in (tables.runtimes, tables.replicas, tables.images, tables.pushes, tables.chores):
+                await leases.end_all(tx, table)
+        if await workspaces.find(tx, DEFAULT_SLUG, DEFAULT_SLUG) is None:
+            await workspaces.create(tx, DEFAULT_SLUG, DEFAULT_SLUG)
+        await sources.builtin(tx)
+        await chores.ensure(tx)
+        if admin_token is not None:
+            await workspaces.set_admin_token(tx, hash_token(admin_token))
+            return None
+        if await workspaces.has_admin_token(tx):
+            return None
+        made = f"roost_{secrets.token_urlsafe(32)}"
+        await workspaces.set_admin_token(tx, hash_token(made))
+        return made

@@ -1,0 +1,157 @@
+"""The only place that builds and joins the parts, and that says in which order they start and stop."""
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import structlog
+import uvicorn
+
+from roost_server import parts
+from roost_server.api import app
+from roost_server.api.context import Api
+from roost_server.domain import errors
+from roost_server.engines.engine import Watches
+from roost_server.operations import setup
+from roost_server.operations.capacity import Capacity
+from roost_server.operations.runtimes import Context
+from roost_server.reconcilers import replica_work
+from roost_server.reconcilers.chores import ChoresReconciler
+from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
+from roost_server.reconcilers.loop import Loop
+from roost_server.reconcilers.probe import Prober
+from roost_server.reconcilers.replicas import ReplicasReconciler
+from roost_server.reconcilers.routes import Routes
+from roost_server.reconcilers.runtimes import RuntimesReconciler
+from roost_server.reconcilers.watch import watch
+from roost_server.settings import Settings
+from roost_server.store import cipher, migrate, tables
+from roost_server.store.store import Store, open_store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Started:
+    """What the start found out. `new_token` is set only when the admin token was made now."""
+
+    url: str
+    new_token: str | None
+
+
+class Server:
+    """One Roost server. `run` until cancelled or stopped by a signal; replicas and gateway keep running after it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    async def run(self, on_start: Callable[[Started], None]) -> None:
+        """Start everything, call `on_start`, serve. Raises the error tree when the host cannot do it."""
+        async with AsyncExitStack() as stack:
+            settings = self.settings
+            stack.enter_context(_sole_owner(settings.data_dir))
+            listener = stack.enter_context(_listen(settings.api_host, settings.api_port))
+            store = await self._open_store(stack)
+            boxes, images = parts.build_engine(settings)
+            gateway = parts.build_gateway(settings)
+            await parts.start(boxes)
+            stack.push_async_callback(parts.close, boxes)
+            await gateway.start()
+            stack.push_async_callback(gateway.close)
+            prober = Prober(boxes)
+            stack.push_async_callback(prober.close)
+            context = Context(store, cipher.open_cipher(settings.data_dir / "secret.key"), _capacity(settings))
+            new_token = await setup.prepare(context, settings.admin_token, sole_server=settings.database_url is None)
+            routes = Routes(store, gateway, settings.domain)
+            work = replica_work.Parts(
+                store, boxes, gateway, prober, settings.drain_seconds, settings.stop_grace_seconds
+            )
+            loops = [
+                Loop(store, tables.runtimes, RuntimesReconciler(store, boxes), 8),
+                Loop(store, tables.replicas, ReplicasReconciler(work), 16),
+                Loop(store, tables.images, ImagesReconciler(store, images, context.cipher), 4),
+                Loop(store, tables.pushes, PushesReconciler(store, images, context.cipher), 2),
+                Loop(
+                    store, tables.chores, ChoresReconciler(store, boxes, images, routes, settings.image_keep_hours), 3
+                ),
+            ]
+            background = [loop.run() for loop in loops]
+            if isinstance(boxes, Watches):
+                background.append(watch(store, boxes))
+            api = Api(
+                context=context,
+                engine=boxes,
+                domain=settings.domain,
+                http_port=settings.http_port,
+                https_port=settings.https_port,
+                uploads=settings.data_dir / "uploads",
+                max_body_bytes=settings.max_body_mb << 20,
+            )
+            on_start(Started(f"http://{settings.api_host}:{settings.api_port}", new_token))
+            await _serve(uvicorn_of(api), listener, background)
+
+    async def _open_store(self, stack: AsyncExitStack) -> Store:
+        store = open_store(self.settings.database_url or f"sqlite:///{self.settings.data_dir}/roost.db")
+        stack.push_async_callback(store.close)
+        await migrate.upgrade(store)
+        return store
+
+
+def uvicorn_of(api: Api) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app.build(api), log_config=None, access_log=False, timeout_graceful_shutdown=3, lifespan="off"
+    )
+    return uvicorn.Server(config)
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket, background: Sequence[Awaitable[None]]) -> None:
+    """Serve until a signal comes. A background task that ends is a bug and ends the server."""
+    tasks = [asyncio.ensure_future(work) for work in background]
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    try:
+        done, _ = await asyncio.wait({serving, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (*tasks, serving):
+            task.cancel()
+        await asyncio.gather(*tasks, serving, return_exceptions=True)
+
+
+def _sole_owner(data_dir: Path) -> IO[str]:
+    """Hold the data directory, so that two servers never work on one."""
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = (data_dir / "server.lock").open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise errors.Conflict(f"cannot start: another Roost server uses the data directory {data_dir}") from None
+    return lock
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise errors.Unavailable(
+            f"cannot listen on {host}:{port}: {error.strerror}; free it or choose another ROOST_API_PORT"
+        ) from error
+    return listener
+
+
+def _capacity(settings: Settings) -> Capacity:
+    if settings.engine == "simulated":
+        return Capacity(cpu_cores=1e6, memory_mb=1 << 40)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Capacity(cpu_cores=os.cpu_count() or 1, memory_mb=memory >> 20)

@@ -1,7 +1,7 @@
 """Calling an agent: one request after the other for its latency, many at once for requests per second.
 
-As a program (`python -m bench.calls HOST PORT HOST_HEADER COUNT`) it prints latencies in milliseconds as JSON, so that it
-can run inside another network namespace.
+As a program (`python -m bench.calls HOST PORT HOST_HEADER COUNT`) it prints latencies in milliseconds as JSON, so
+that it can run inside another network namespace.
 """
 
 import json

@@ -17,3 +17,11 @@ def tarball(source: Path) -> Iterator[Iterator[bytes]]:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as packing:
         assert packing.stdout
         yield iter(lambda: packing.stdout.read(1 << 20), b"")  # type: ignore[union-attr]
+
+
+def builtin(data_dir: Path) -> Path:
+    """Where this installation keeps its builtin image unpacked: the largest, if there are several."""
+    found = [path for path in (data_dir / "images").glob("**/rootfs") if (path / "usr/bin/python3").exists()]
+    if not found:
+        raise RuntimeError(f"cannot find the builtin image under {data_dir}: set ROOST_DATA_DIR or use --rootfs")
+    return found[0]

@@ -20,7 +20,7 @@ def tarball(source: Path) -> Iterator[Iterator[bytes]]:
 
 
 def builtin(data_dir: Path) -> Path:
-    """Where this installation keeps its builtin image unpacked: the largest, if there are several."""
+    """An unpacked image of this installation that has Python; after a fresh start the builtin one is the only image."""
     found = [path for path in (data_dir / "images").glob("**/rootfs") if (path / "usr/bin/python3").exists()]
     if not found:
         raise RuntimeError(f"cannot find the builtin image under {data_dir}: set ROOST_DATA_DIR or use --rootfs")

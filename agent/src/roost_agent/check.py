@@ -31,7 +31,7 @@ class Health:
         verdict = await self._ask()
         extra = dict(verdict) if isinstance(verdict, Mapping) else {"status": verdict}
         body = self._board.report(_status(extra.pop("status", None)))
-        return (503 if body["status"] == Status.UNHEALTHY else 200), {**extra, **body}
+        return (503 if body["status"] == Status.UNHEALTHY else 200), {**body, **extra, **body}
 
     async def _ask(self) -> Verdict:
         if self.check is None:

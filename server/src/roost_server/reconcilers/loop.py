@@ -115,8 +115,9 @@ class Loop:
     async def _release(self, lease: Lease, again: float | None, attempts: int) -> None:
         wake_at = None if again is None else leases.now() + timedelta(seconds=again)
         async with self._store.write() as tx:
-            await leases.release(tx, lease, wake_at, attempts=attempts)
-            tx.nudge(self._table.name)
+            due = await leases.release(tx, lease, wake_at, attempts=attempts)
+            if due is not None and (due - leases.now()).total_seconds() < POLL_SECONDS:
+                tx.nudge(self._table.name)
 
 
 def back_off_seconds(attempts: int) -> float:

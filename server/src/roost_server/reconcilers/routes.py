@@ -1,6 +1,7 @@
 """Routes: compute the whole snapshot, publish it, record which replicas get traffic and tell who waited for that."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from roost_server.domain import routing
@@ -23,24 +24,24 @@ class Routes:
     async def publish(self) -> None:
         """Raises `Unavailable` when the gateway does not confirm."""
         async with self.store.read() as tx:
-            snapshot = await compute(tx, self.domain)
+            everyone = await replicas.everything(tx)
+            snapshot = await compute(tx, everyone, self.domain)
         await self.gateway.publish(snapshot)
-        await self._record(routing.routed(snapshot))
+        routed = routing.routed(snapshot)
+        if {replica.id for replica in everyone if replica.routed} != routed:
+            await self._record(routed)
 
     async def _record(self, routed: set[str]) -> None:
-        async with self.store.read() as tx:
-            if {replica.id for replica in await replicas.everything(tx) if replica.routed} == routed:
-                return
         async with self.store.write() as tx:
             changed = await replicas.set_routed(tx, routed)
             await leases.wake(tx, tables.runtimes, *{replica.runtime_id for replica in changed})
             await leases.wake(tx, tables.replicas, *[r.id for r in changed if r.status == "stopping"])
 
 
-async def compute(tx: Tx, domain: str) -> Snapshot:
+async def compute(tx: Tx, everyone: Sequence[Replica], domain: str) -> Snapshot:
     """The snapshot of everything, from one consistent view."""
     by_runtime: dict[str, list[Replica]] = defaultdict(list)
-    for replica in await replicas.everything(tx):
+    for replica in everyone:
         by_runtime[replica.runtime_id].append(replica)
     ends: dict[str, list[Endpoint]] = defaultdict(list)
     for endpoint in await endpoints.everything(tx):

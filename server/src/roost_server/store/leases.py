@@ -8,10 +8,13 @@ clean-up. Claiming takes the wake out of the row; a wake that arrives while the 
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
 from roost_server.store.store import Tx
+from roost_server.store.types import Instant
 
 
 class LostLease(Exception):
@@ -32,53 +35,71 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _due(table: sa.Table, at: datetime) -> sa.ColumnElement[bool]:
-    free_and_awake = sa.and_(table.c.wake_at <= at, sa.or_(table.c.lease_until.is_(None), table.c.lease_until < at))
-    return sa.or_(free_and_awake, table.c.lease_until < at)
+@cache
+def _due_soonest(table: sa.Table) -> sa.Select[Any]:
+    free = sa.select(sa.func.min(table.c.wake_at)).where(table.c.lease_until.is_(None))
+    leased = sa.select(sa.func.min(table.c.lease_until))
+    return sa.select(free.scalar_subquery().label("free"), leased.scalar_subquery().label("leased"))
 
 
 async def due_soonest(tx: Tx, table: sa.Table) -> datetime | None:
     """When the next row of this table wants attention; None when none does."""
-    free = sa.select(sa.func.min(table.c.wake_at)).where(table.c.lease_until.is_(None))
-    leased = sa.select(sa.func.min(table.c.lease_until))
-    row = await tx.first(sa.select(free.scalar_subquery().label("free"), leased.scalar_subquery().label("leased")))
+    row = await tx.first(_due_soonest(table))
     times = [time for time in (row or {}).values() if time is not None]
     return min(times, default=None)
 
 
+@cache
+def _claim(table: sa.Table, locking: bool) -> sa.Executable:
+    at, limit = sa.bindparam("at", type_=Instant), sa.bindparam("most", type_=sa.Integer)
+    free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until < at)
+    due = sa.or_(sa.and_(table.c.wake_at <= at, free), table.c.lease_until < at)
+    chosen = sa.select(table.c.id).where(due).order_by(table.c.wake_at).limit(limit)
+    if locking:
+        chosen = chosen.with_for_update(skip_locked=True)
+    taken = {"wake_at": None, "lease_token": sa.bindparam("token"), "lease_until": sa.bindparam("until", type_=Instant)}
+    return sa.update(table).where(table.c.id.in_(chosen)).values(taken).returning(table.c.id, table.c.attempts)
+
+
 async def claim(tx: Tx, table: sa.Table, limit: int, seconds: float) -> list[Lease]:
     """Take up to `limit` due rows for `seconds`, the longest due first."""
-    at = now()
-    chosen = sa.select(table.c.id).where(_due(table, at)).order_by(table.c.wake_at).limit(limit)
-    if not tx.is_sqlite:
-        chosen = chosen.with_for_update(skip_locked=True)
-    token = str(uuid.uuid4())
-    rows = await tx.all(
-        sa.update(table)
-        .where(table.c.id.in_(chosen))
-        .values(wake_at=None, lease_token=token, lease_until=at + timedelta(seconds=seconds))
-        .returning(table.c.id, table.c.attempts)
-    )
+    at, token = now(), str(uuid.uuid4())
+    statement = _claim(table, locking=not tx.is_sqlite)
+    rows = await tx.all(statement, at=at, most=limit, token=token, until=at + timedelta(seconds=seconds))
     return [Lease(table, row["id"], token, row["attempts"]) for row in rows]
+
+
+@cache
+def _hold(table: sa.Table) -> sa.Update:
+    return _mine(table).values(lease_until=sa.bindparam("until", type_=Instant))
 
 
 async def hold(tx: Tx, lease: Lease, seconds: float) -> None:
     """Begin every write with this: prolongs the lease, or raises `LostLease` so that a stale worker writes nothing."""
-    touched = await tx.run(_mine(lease).values(lease_until=now() + timedelta(seconds=seconds)))
-    if touched == 0:
+    until = now() + timedelta(seconds=seconds)
+    if await tx.run(_hold(lease.table), row=lease.row_id, token=lease.token, until=until) == 0:
         raise LostLease(f"{lease.table.name} {lease.row_id}")
 
 
-async def release(tx: Tx, lease: Lease, wake_at: datetime | None, *, attempts: int = 0) -> None:
-    """Give the row back, due at `wake_at` or at the earlier wake that arrived meanwhile. A lost lease is left alone."""
-    wake = lease.table.c.wake_at
-    earlier = wake if wake_at is None else sa.case((wake < wake_at, wake), else_=sa.bindparam("at", wake_at, wake.type))
-    await tx.run(_mine(lease).values(wake_at=earlier, lease_token=None, lease_until=None, attempts=attempts))
+@cache
+def _release(table: sa.Table) -> sa.Executable:
+    at, wake = sa.bindparam("at", type_=Instant), table.c.wake_at
+    earlier = sa.case((sa.or_(wake < at, at.is_(None)), wake), else_=at)
+    values: dict[str, Any] = {"wake_at": earlier, "lease_token": None, "lease_until": None, "attempts": sa.bindparam("failed")}
+    return _mine(table).values(values).returning(wake)
 
 
-def _mine(lease: Lease) -> sa.Update:
-    table = lease.table
-    return sa.update(table).where(table.c.id == lease.row_id, table.c.lease_token == lease.token)
+async def release(tx: Tx, lease: Lease, wake_at: datetime | None, *, attempts: int = 0) -> datetime | None:
+    """Give the row back, due at `wake_at` or at the earlier wake that arrived meanwhile; when it is due now.
+
+    A lost lease is left alone."""
+    mine = {"row": lease.row_id, "token": lease.token}
+    row = await tx.first(_release(lease.table), **mine, at=wake_at, failed=attempts)
+    return row["wake_at"] if row else None
+
+
+def _mine(table: sa.Table) -> sa.Update:
+    return sa.update(table).where(table.c.id == sa.bindparam("row"), table.c.lease_token == sa.bindparam("token"))
 
 
 async def end_all(tx: Tx, table: sa.Table) -> None:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -17,15 +17,16 @@ PATIENCE_SECONDS = 20
 
 
 class Agent:
-    """One running agent. `log` is all that it wrote."""
+    """One running agent. `command` ends before the port; `log` is all that it wrote."""
 
-    def __init__(self, name: str, log: Path, env: dict[str, str]) -> None:
+    def __init__(self, command: Sequence[str], log: Path, env: dict[str, str]) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         with log.open("wb") as output:
-            command = [sys.executable, str(AGENTS), name, str(self.port)]
-            self.process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **env})
+            self.process = subprocess.Popen(
+                [sys.executable, *command, str(self.port)], stdout=output, stderr=output, env={**os.environ, **env}
+            )
         self.http = httpx.Client(base_url=self.url, timeout=PATIENCE_SECONDS)
 
     @property
@@ -115,7 +116,11 @@ class Fleet:
 
     def launch(self, name: str, **env: str) -> Agent:
         """Start one and do not wait."""
-        self._agents.append(Agent(name, self._folder / f"{len(self._agents)}.log", env))
+        return self.launch_command(str(AGENTS), name, **env)
+
+    def launch_command(self, *command: str, **env: str) -> Agent:
+        """Start any Python program that takes the port as its last argument."""
+        self._agents.append(Agent(command, self._folder / f"{len(self._agents)}.log", env))
         return self._agents[-1]
 
     def run(self, name: str, **env: str) -> Agent:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from .conftest import until
+
 
 def test_a_handler_answers_json(agents):
     answer = agents.shared("plain").invoke({"name": "Ada"})
@@ -68,7 +70,7 @@ def test_another_application_answers_the_other_paths(agents):
     agent = agents.shared("mounted")
     assert agent.http.get("/docs").text == "other /docs"
     assert agent.invoke({}).json() == "mine"
-    assert agent.health() == "Healthy"
+    until(lambda: agent.health() == "Healthy")
 
 
 def test_the_context_comes_from_the_headers(agents):

@@ -1,0 +1,145 @@
+"""A route's hosts as an Envoy virtual host, and all of them as one route configuration.
+
+Each virtual host has three rules: gRPC goes to the HTTP/2 cluster; GET may be sent again when a replica dies
+before it answers; everything else is sent again only if no replica has seen it. A route without a backend
+that takes requests answers 503 by itself.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.type.matcher.v3 import string_pb2
+
+from roost_server.domain import errors
+from roost_server.domain.route import Route, Unavailable
+from roost_server.gateway.resources import clusters, wire
+from roost_server.gateway.resources.clusters import duration
+from roost_server.gateway.resources.wire import Resource
+
+ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+ROUTES_NAME = "roost"
+VIRTUAL_HOSTS, RULES, RULE_ACTION, ACTION_CLUSTER = 2, 3, 2, 1
+"""Field numbers: RouteConfiguration.virtual_hosts, VirtualHost.routes, Route.route, RouteAction.cluster."""
+
+HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+DETAIL_MAX = 4000
+BODY_MAX_BYTES = 64 * 1024
+NO_BACKEND = Unavailable("waiting", "cannot reach this runtime: it has no ready replica", 1)
+
+NOT_SEEN = "connect-failure,refused-stream,reset-before-request"
+NOT_ANSWERED = f"{NOT_SEEN},reset"
+
+
+def virtual_host(route: Route, hosts: Iterable[str], *, has_ready: bool) -> bytes:
+    """A route's virtual host, serialised as a field of the route configuration."""
+    rules = _forwarding(route.id) if has_ready else [_refusing(route.unavailable or NO_BACKEND)]
+    names = wire.serialized(route_components_pb2.VirtualHost(name=route.id, domains=list(hosts)))
+    return wire.field(VIRTUAL_HOSTS, names + _default_retry() + wire.fields(RULES, rules))
+
+
+def route_configuration(virtual_hosts: Iterable[bytes]) -> Resource:
+    """Every virtual host in one resource; a host that is in none of them finds no route."""
+    frame = route_pb2.RouteConfiguration(
+        name=ROUTES_NAME,
+        ignore_port_in_host_matching=True,
+        max_direct_response_body_size_bytes={"value": BODY_MAX_BYTES},
+        request_headers_to_add=[_client_address()],
+        request_headers_to_remove=["x-envoy-external-address"],
+    )
+    return Resource.of(ROUTES, ROUTES_NAME, wire.serialized(frame) + b"".join(virtual_hosts))
+
+
+def usable_hosts(route: Route) -> list[str]:
+    """Hosts as Envoy compares them, without those it would read as a pattern or refuse."""
+    lowered = dict.fromkeys(host.lower() for host in route.hosts)
+    return [host for host in lowered if HOST.fullmatch(host)]
+
+
+def _forwarding(route_id: str) -> list[bytes]:
+    h1, h2 = clusters.h1_name(route_id), clusters.h2_name(route_id)
+    grpc, get, anything = _rules()
+    return [grpc + _to(h2), get + _to(h1), anything + _to(h1)]
+
+
+def _to(cluster: str) -> bytes:
+    """The cluster of a rule whose other fields are serialised already; the parser merges the two."""
+    return wire.field(RULE_ACTION, wire.field(ACTION_CLUSTER, cluster.encode()))
+
+
+@functools.cache
+def _rules() -> tuple[bytes, bytes, bytes]:
+    """What the three rules of every virtual host have in common: everything but their cluster."""
+    is_grpc = route_components_pb2.RouteMatch.GrpcRouteMatchOptions()
+    return (
+        _rule(route_components_pb2.RouteMatch(prefix="/", grpc=is_grpc)),
+        _rule(
+            route_components_pb2.RouteMatch(prefix="/", headers=[_method("GET")]),
+            retry_policy=_retry(NOT_ANSWERED, 2),
+        ),
+        _rule(route_components_pb2.RouteMatch(prefix="/")),
+    )
+
+
+def _rule(match: Any, **action: Any) -> bytes:
+    forward = route_components_pb2.RouteAction(timeout=duration(0), **action)
+    return wire.serialized(route_components_pb2.Route(match=match, route=forward))
+
+
+@functools.cache
+def _default_retry() -> bytes:
+    return wire.serialized(route_components_pb2.VirtualHost(retry_policy=_retry(NOT_SEEN, 3)))
+
+
+def _method(name: str) -> Any:
+    return route_components_pb2.HeaderMatcher(name=":method", string_match=string_pb2.StringMatcher(exact=name))
+
+
+def _retry(retry_on: str, times: int) -> Any:
+    """Another replica is preferred; the same one is tried again when it is the only one."""
+    elsewhere = route_components_pb2.RetryPolicy.RetryHostPredicate(name="envoy.retry_host_predicates.previous_hosts")
+    elsewhere.typed_config.Pack(previous_hosts_pb2.PreviousHostsPredicate())
+    return route_components_pb2.RetryPolicy(
+        retry_on=retry_on,
+        num_retries={"value": times},
+        retry_host_predicate=[elsewhere],
+        host_selection_retry_max_attempts=3,
+        retry_back_off={"base_interval": duration(0.025), "max_interval": duration(0.25)},
+    )
+
+
+def _refusing(unavailable: Unavailable) -> bytes:
+    return wire.serialized(
+        route_components_pb2.Route(
+            match=route_components_pb2.RouteMatch(prefix="/"),
+            direct_response=route_components_pb2.DirectResponseAction(
+                status=errors.Unavailable.code, body=base_pb2.DataSource(inline_string=_body(unavailable))
+            ),
+            response_headers_to_add=[_retry_after(unavailable.retry_after_seconds)],
+        )
+    )
+
+
+def _body(unavailable: Unavailable) -> str:
+    kind = errors.Unavailable
+    detail = unavailable.message[:DETAIL_MAX]
+    return json.dumps({"code": kind.code, "detail": detail, "type": kind.type, "reason": unavailable.reason})
+
+
+def _client_address() -> Any:
+    return base_pb2.HeaderValueOption(
+        header=base_pb2.HeaderValue(key="x-forwarded-for", value="%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"),
+        append_action=base_pb2.HeaderValueOption.APPEND_IF_EXISTS_OR_ADD,
+    )
+
+
+def _retry_after(seconds: int) -> Any:
+    return base_pb2.HeaderValueOption(
+        header=base_pb2.HeaderValue(key="retry-after", value=str(max(1, seconds))),
+        append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )

@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 LEASE_SECONDS = 30.0
 POLL_SECONDS = 1.0
+CONTENDED_SECONDS = 0.05
+"""Another server took what was due."""
 BACK_OFF_LIMIT_SECONDS = 60.0
 
 Reconcile = Callable[[Lease], Awaitable[float | None]]
@@ -84,7 +86,7 @@ class Loop:
             task = asyncio.create_task(self._work(lease))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        return 0 if len(claimed) == free else POLL_SECONDS
+        return 0 if claimed else CONTENDED_SECONDS
 
     async def _work(self, lease: Lease) -> None:
         attempts, again = 0, None

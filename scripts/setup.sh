@@ -51,9 +51,10 @@ environment() {
         fi
     fi
     say "making the virtual environment in .venv"
-    "$uv" sync -q --frozen --all-packages "$@" || fail "cannot make the virtual environment: see above"
+    "$uv" sync -q --frozen --all-packages --compile-bytecode "$@" || fail "cannot make the virtual environment: see above"
     printf '%s' "$wanted" >.venv/roost-synced
 }
 
+unset PYTHONDONTWRITEBYTECODE
 setup_log=$(mktemp /tmp/roost-setup.XXXXXX)
 trap 'rm -f "$setup_log"' EXIT

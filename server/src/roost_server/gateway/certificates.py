@@ -26,10 +26,11 @@ COMMON_NAME_MAX = 64
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A certificate chain and its private key, as PEM."""
+    """A certificate chain and its private key, as PEM, and when the certificate ends."""
 
     chain: bytes
     key: bytes
+    ends: datetime
 
 
 class Authority:
@@ -46,12 +47,16 @@ class Authority:
         directory.mkdir(parents=True, exist_ok=True)
         certificate_file, key_file = directory / "ca.crt", directory / "ca.key"
         known = _load(certificate_file, key_file)
-        if known is not None and not _due(known[0], now, CA_RENEW_DAYS):
+        if known is not None and not cls(*known).is_due(now):
             return cls(*known)
         certificate, key = _make_ca(now)
         _write_private(key_file, _pem_key(key))
         certificate_file.write_bytes(_pem(certificate))
         return cls(certificate, key)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether what it signs now could outlive it."""
+        return is_due(self._certificate.not_valid_after_utc, now, CA_RENEW_DAYS)
 
     @property
     def certificate_pem(self) -> bytes:
@@ -68,7 +73,8 @@ class Authority:
         builder = builder.add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False
         )
-        return KeyPair(_pem(builder.sign(self._key, hashes.SHA256())) + self.certificate_pem, _pem_key(key))
+        certificate = builder.sign(self._key, hashes.SHA256())
+        return KeyPair(_pem(certificate) + self.certificate_pem, _pem_key(key), certificate.not_valid_after_utc)
 
 
 def read_operators(certificate: Path, key: Path) -> KeyPair:
@@ -81,16 +87,12 @@ def read_operators(certificate: Path, key: Path) -> KeyPair:
         raise errors.Invalid(f"cannot use tls_certificate {certificate} with tls_key {key}: {error}") from error
     if private.public_key() != leaf.public_key():
         raise errors.Invalid(f"cannot use tls_key {key}: it does not belong to tls_certificate {certificate}")
-    return KeyPair(chain_pem, key_pem)
+    return KeyPair(chain_pem, key_pem, leaf.not_valid_after_utc)
 
 
-def is_due(pair: KeyPair, now: datetime) -> bool:
+def is_due(ends: datetime, now: datetime, days: int = RENEW_DAYS) -> bool:
     """Whether it is time to replace a certificate."""
-    return _due(x509.load_pem_x509_certificates(pair.chain)[0], now, RENEW_DAYS)
-
-
-def _due(certificate: x509.Certificate, now: datetime, days: int) -> bool:
-    return certificate.not_valid_after_utc - now < timedelta(days=days)
+    return ends - now < timedelta(days=days)
 
 
 def _read(setting: str, path: Path) -> bytes:

@@ -33,7 +33,8 @@ class Tls:
         self._clock = clock
         self._issued: dict[str, KeyPair] = {}
         self._secrets: dict[str, Resource] = {}
-        self._issue_default()
+        self._ca: Authority | None = None
+        self._keep(secrets.DEFAULT, self._make(secrets.DEFAULT))
 
     def context(self) -> Any:
         """What the TLS listener is to be told."""
@@ -45,20 +46,22 @@ class Tls:
 
     def for_host(self, name: str) -> Resource | None:
         """The certificate of one host, or None if the host cannot be one of ours."""
-        host = name.lower()
-        if not self._per_host or not self._is_ours(host) or len(self._issued) >= MOST_HOSTS:
+        if not self._per_host or not self._is_ours(name.lower()) or len(self._issued) >= MOST_HOSTS:
             return None
-        return self._keep(name, self._authority().issue([host], self._clock()))
+        return self._keep(name, self._make(name))
 
     def renew(self) -> bool:
-        """Replace what is about to end, or what the operator replaced. Whether anything changed."""
-        before = dict(self._issued)
-        if self._operators or any(certificates.is_due(pair, self._clock()) for pair in before.values()):
-            self._issued.clear()
-            self._issue_default()
-            for name in before.keys() - self._issued.keys():
-                self.for_host(name)
-        return self._issued != before
+        """Replace what is about to end, or what the operator replaced. Whether anything changed. Raises `Invalid`
+        and keeps what there is if the operator's new files cannot be used."""
+        fresh = {name: self._make(name) for name in self._due()}
+        changed = {name: pair for name, pair in fresh.items() if pair != self._issued.get(name)}
+        for name, pair in changed.items():
+            self._keep(name, pair)
+        return bool(changed)
+
+    def _due(self) -> list[str]:
+        now = self._clock()
+        return [name for name, pair in self._issued.items() if self._operators or certificates.is_due(pair.ends, now)]
 
     @property
     def _operators(self) -> bool:
@@ -68,23 +71,23 @@ class Tls:
     def _per_host(self) -> bool:
         return not self._operators and "." not in self._settings.domain
 
-    def _issue_default(self) -> None:
-        self._keep(secrets.DEFAULT, self._default())
-
     def _keep(self, name: str, pair: KeyPair) -> Resource:
         self._issued[name] = pair
         self._secrets[name] = secrets.secret(name, pair.chain, pair.key)
         return self._secrets[name]
 
-    def _default(self) -> KeyPair:
+    def _make(self, name: str) -> KeyPair:
         certificate, key = self._settings.tls_certificate, self._settings.tls_key
         if certificate is not None and key is not None:
             return certificates.read_operators(certificate, key)
         domain = self._settings.domain
-        return self._authority().issue([domain, f"*.{domain}"], self._clock())
+        names = [domain, f"*.{domain}"] if name == secrets.DEFAULT else [name.lower()]
+        return self._authority().issue(names, self._clock())
 
     def _authority(self) -> Authority:
-        return Authority.load_or_make(self._settings.tls_dir, self._clock())
+        if self._ca is None or self._ca.is_due(self._clock()):
+            self._ca = Authority.load_or_make(self._settings.tls_dir, self._clock())
+        return self._ca
 
     def _is_ours(self, host: str) -> bool:
         label, _, parent = host.partition(".")

@@ -1,0 +1,1 @@
+"""The gateway: pure tables of what is sent to Envoy, and stories with a real Envoy."""

@@ -1,0 +1,32 @@
+"""Words that the stories share."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from roost_server.domain.route import Backend, Route, Snapshot, Unavailable
+
+from gateway.upstreams import Agent
+
+HOST = "agent.localhost"
+STOPPED = Unavailable("stopped", 'cannot reach runtime "agent": it is stopped; start it with `roost boot agent`', 7)
+
+
+def backend(agent: Agent, replica: str = "replica-1", *, draining: bool = False) -> Backend:
+    return Backend(replica, agent.address, agent.port, draining)
+
+
+def route(*backends: Backend, host: str = HOST, name: str = "r1", unavailable: Unavailable | None = None) -> Route:
+    return Route(name, (host,), backends, unavailable)
+
+
+def leading_to(*agents: Agent) -> Snapshot:
+    """One host, one replica an agent."""
+    return Snapshot((route(*(backend(agent, f"replica-{n}") for n, agent in enumerate(agents, 1))),))
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 10) -> None:
+    """Return when `condition()` is true; fail after `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -4,11 +4,11 @@ import asyncio
 import fcntl
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import structlog
 import uvicorn
@@ -17,7 +17,8 @@ from roost_server import parts
 from roost_server.api import app
 from roost_server.api.context import Api
 from roost_server.domain import errors
-from roost_server.engines.engine import Watches
+from roost_server.engines.engine import Engine, Images, Watches
+from roost_server.gateway.gateway import Gateway
 from roost_server.operations import setup
 from roost_server.operations.capacity import Capacity
 from roost_server.operations.runtimes import Context
@@ -45,6 +46,52 @@ class Started:
     new_token: str | None
 
 
+@dataclass(frozen=True)
+class Platform:
+    """The parts of one server, joined: what its API works with and what its reconcilers work with."""
+
+    settings: Settings
+    context: Context
+    engine: Engine
+    images: Images
+    gateway: Gateway
+    prober: Prober
+
+    def background(self) -> list[Coroutine[Any, Any, None]]:
+        """All that must run beside the API, each until it is cancelled."""
+        running = [loop.run() for loop in self._loops()]
+        if isinstance(self.engine, Watches):
+            running.append(watch(self.context.store, self.engine))
+        return running
+
+    def _loops(self) -> list[Loop]:
+        store, images, settings = self.context.store, self.images, self.settings
+        work = replica_work.Parts(
+            store, self.engine, self.gateway, self.prober, settings.drain_seconds, settings.stop_grace_seconds
+        )
+        routes = Routes(store, self.gateway, settings.domain)
+        chores = ChoresReconciler(store, self.engine, images, routes, settings.image_keep_hours)
+        return [
+            Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine), 8),
+            Loop(store, tables.replicas, ReplicasReconciler(work), 16),
+            Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
+            Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
+            Loop(store, tables.chores, chores, 3),
+        ]
+
+    def api(self) -> Api:
+        settings = self.settings
+        return Api(
+            context=self.context,
+            engine=self.engine,
+            domain=settings.domain,
+            http_port=settings.http_port,
+            https_port=settings.https_port,
+            uploads=settings.data_dir / "uploads",
+            max_body_bytes=settings.max_body_mb << 20,
+        )
+
+
 class Server:
     """One Roost server. `run` until cancelled or stopped by a signal; replicas and gateway keep running after it."""
 
@@ -57,44 +104,27 @@ class Server:
             settings = self.settings
             stack.enter_context(_sole_owner(settings.data_dir))
             listener = stack.enter_context(_listen(settings.api_host, settings.api_port))
-            store = await self._open_store(stack)
-            boxes, images = parts.build_engine(settings)
-            gateway = parts.build_gateway(settings)
-            await parts.start(boxes)
-            stack.push_async_callback(parts.close, boxes)
-            await gateway.start()
-            stack.push_async_callback(gateway.close)
-            prober = Prober(boxes)
-            stack.push_async_callback(prober.close)
-            context = Context(store, cipher.open_cipher(settings.data_dir / "secret.key"), _capacity(settings))
-            new_token = await setup.prepare(context, settings.admin_token, sole_server=settings.database_url is None)
-            routes = Routes(store, gateway, settings.domain)
-            work = replica_work.Parts(
-                store, boxes, gateway, prober, settings.drain_seconds, settings.stop_grace_seconds
-            )
-            loops = [
-                Loop(store, tables.runtimes, RuntimesReconciler(store, boxes), 8),
-                Loop(store, tables.replicas, ReplicasReconciler(work), 16),
-                Loop(store, tables.images, ImagesReconciler(store, images, context.cipher), 4),
-                Loop(store, tables.pushes, PushesReconciler(store, images, context.cipher), 2),
-                Loop(
-                    store, tables.chores, ChoresReconciler(store, boxes, images, routes, settings.image_keep_hours), 3
-                ),
-            ]
-            background = [loop.run() for loop in loops]
-            if isinstance(boxes, Watches):
-                background.append(watch(store, boxes))
-            api = Api(
-                context=context,
-                engine=boxes,
-                domain=settings.domain,
-                http_port=settings.http_port,
-                https_port=settings.https_port,
-                uploads=settings.data_dir / "uploads",
-                max_body_bytes=settings.max_body_mb << 20,
+            platform = await self._join(stack)
+            new_token = await setup.prepare(
+                platform.context, settings.admin_token, sole_server=settings.database_url is None
             )
             on_start(Started(f"http://{settings.api_host}:{settings.api_port}", new_token))
-            await _serve(uvicorn_of(api), listener, background)
+            await _serve(uvicorn_of(platform.api()), listener, platform.background())
+
+    async def _join(self, stack: AsyncExitStack) -> Platform:
+        """Open and start the parts; `stack` closes them."""
+        settings = self.settings
+        store = await self._open_store(stack)
+        engine, images = parts.build_engine(settings)
+        gateway = parts.build_gateway(settings)
+        await parts.start(engine)
+        stack.push_async_callback(parts.close, engine)
+        await gateway.start()
+        stack.push_async_callback(gateway.close)
+        prober = Prober(engine)
+        stack.push_async_callback(prober.close)
+        context = Context(store, cipher.open_cipher(settings.data_dir / "secret.key"), _capacity(settings))
+        return Platform(settings, context, engine, images, gateway, prober)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         store = open_store(self.settings.database_url or f"sqlite:///{self.settings.data_dir}/roost.db")

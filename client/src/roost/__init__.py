@@ -1,1 +1,105 @@
-"""Placeholder."""
+"""Roost's Python SDK: deploy AI agents' images as runtimes, call them, and run commands inside them.
+
+    from roost import Roost
+
+    with Roost() as client:
+        runtime = client.runtimes.create("hello", "registry.example.com/team/hello:v1")
+        print(runtime.call("POST", "/invocations", json={"prompt": "hi"}).json())
+
+`AsyncRoost` is the same with `await`. The clients are imported when they are first used, so that the `roost`
+command starts quickly.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from roost.config import RunOptions, RuntimeConfig
+from roost.errors import (
+    AlreadyExistsError,
+    ApiError,
+    AuthenticationError,
+    BadGatewayError,
+    BadRequestError,
+    ConflictError,
+    FieldError,
+    ForbiddenError,
+    ImageFailed,
+    InternalError,
+    MethodNotAllowedError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PushFailed,
+    RateLimitError,
+    RoostError,
+    RuntimeFailed,
+    SettingsError,
+    TimedOutError,
+    UnavailableError,
+    UnreachableError,
+    ValidationError,
+    WaitTimeout,
+)
+from roost.models import Endpoint, Event, ExecResult, Image, LogLine, LogPage, Progress, Push, Replica, Version
+
+if TYPE_CHECKING:
+    from roost.aio.client import AsyncRoost
+    from roost.aio.runtime import AsyncRuntime
+    from roost.client import Roost
+    from roost.runtime import Runtime
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AlreadyExistsError",
+    "ApiError",
+    "AsyncRoost",
+    "AsyncRuntime",
+    "AuthenticationError",
+    "BadGatewayError",
+    "BadRequestError",
+    "ConflictError",
+    "Endpoint",
+    "Event",
+    "ExecResult",
+    "FieldError",
+    "ForbiddenError",
+    "Image",
+    "ImageFailed",
+    "InternalError",
+    "LogLine",
+    "LogPage",
+    "MethodNotAllowedError",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "Progress",
+    "Push",
+    "PushFailed",
+    "RateLimitError",
+    "Replica",
+    "Roost",
+    "RoostError",
+    "RunOptions",
+    "Runtime",
+    "RuntimeConfig",
+    "RuntimeFailed",
+    "SettingsError",
+    "TimedOutError",
+    "UnavailableError",
+    "UnreachableError",
+    "ValidationError",
+    "Version",
+    "WaitTimeout",
+]
+
+_LATE = {
+    "Roost": "roost.client",
+    "Runtime": "roost.runtime",
+    "AsyncRoost": "roost.aio.client",
+    "AsyncRuntime": "roost.aio.runtime",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'roost' has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)

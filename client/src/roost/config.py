@@ -1,0 +1,171 @@
+"""RuntimeConfig v2 as typed dictionaries, and the short options that `create` and `roost run` translate to it.
+
+The server's document is passed through as it is, so a field that this client does not know yet works too.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, Literal, TypedDict, cast
+
+BUILTIN = "builtin:runtime"
+
+
+class Source(TypedDict, total=False):
+    kind: Literal["builtin", "image"]
+    ref: str
+
+
+class RegistryAuth(TypedDict, total=False):
+    username: str
+    password: str | None
+
+
+class Build(TypedDict, total=False):
+    profile: str
+    provider: str
+    source: Source
+    auth: RegistryAuth | None
+
+
+class Process(TypedDict, total=False):
+    command: list[str]
+    args: list[str]
+    user: str | None
+    workdir: str | None
+
+
+class Resources(TypedDict, total=False):
+    cpu_cores: float
+    memory_mb: int
+    disk_mb: int
+    max_processes: int
+
+
+class Autoscaling(TypedDict, total=False):
+    min_replicas: int
+    max_replicas: int
+    cpu_utilization: int
+    memory_utilization: int
+
+
+class Health(TypedDict, total=False):
+    port: int
+    path: str
+    start_timeout_seconds: int
+
+
+class RuntimeServer(TypedDict, total=False):
+    env: dict[str, str]
+
+
+class Sandbox(TypedDict, total=False):
+    exposed_ports: list[int]
+    workspace_mount: bool
+    isolation: Literal["auto", "container"]
+
+
+class Capability(TypedDict, total=False):
+    name: str
+    version: str | None
+    enabled: bool
+
+
+class Defaults(TypedDict, total=False):
+    agent: str | None
+    capability: str | None
+    model: str | None
+    system_prompt: str | None
+
+
+class Metadata(TypedDict, total=False):
+    labels: dict[str, str]
+
+
+class RuntimeConfig(TypedDict, total=False):
+    """The whole document. What is left out takes the server's default."""
+
+    version: Literal["v2"]
+    build: Build
+    process: Process
+    resources: Resources
+    autoscaling: Autoscaling
+    health: Health | None
+    runtime_server: RuntimeServer
+    sandbox: Sandbox
+    capabilities: list[Capability]
+    defaults: Defaults
+    metadata: Metadata
+
+
+class RunOptions(TypedDict, total=False):
+    """Short words for the fields that are set most often. They win over the same field of `config`."""
+
+    cpus: float
+    memory_mb: int
+    disk_mb: int
+    env: Mapping[str, str]
+    labels: Mapping[str, str]
+    replicas: int
+    command: list[str]
+    args: list[str]
+    user: str
+    workdir: str
+    port: int
+    health_path: str
+    health: bool
+    exposed_ports: list[int]
+    isolation: Literal["auto", "container"]
+    registry_username: str
+    registry_password: str
+
+
+_PLACES: dict[str, tuple[str, ...]] = {
+    "cpus": ("resources", "cpu_cores"),
+    "memory_mb": ("resources", "memory_mb"),
+    "disk_mb": ("resources", "disk_mb"),
+    "env": ("runtime_server", "env"),
+    "labels": ("metadata", "labels"),
+    "replicas": ("autoscaling", "min_replicas"),
+    "command": ("process", "command"),
+    "args": ("process", "args"),
+    "user": ("process", "user"),
+    "workdir": ("process", "workdir"),
+    "port": ("health", "port"),
+    "health_path": ("health", "path"),
+    "exposed_ports": ("sandbox", "exposed_ports"),
+    "isolation": ("sandbox", "isolation"),
+    "registry_username": ("build", "auth", "username"),
+    "registry_password": ("build", "auth", "password"),
+}
+
+
+def compose(image: str | None, config: RuntimeConfig | None, options: RunOptions) -> RuntimeConfig:
+    """The document that an image and short options mean, over `config`, which is left as it is.
+
+    `env` and `labels` are added to those of `config`. `health=False` means: ready when the process runs.
+    """
+    document: dict[str, Any] = deepcopy(dict(config or {}))
+    if image is not None:
+        kind, ref = ("builtin", "runtime") if image == BUILTIN else ("image", image)
+        _put(document, ("build", "source"), {"kind": kind, "ref": ref})
+    if options.get("health") is False:
+        document["health"] = None
+    for name, value in options.items():
+        if name in _PLACES and value is not None:
+            _put(document, _PLACES[name], value)
+    _make_room_for_replicas(document)
+    return cast(RuntimeConfig, document)
+
+
+def _put(document: dict[str, Any], place: tuple[str, ...], value: Any) -> None:
+    *folders, name = place
+    for folder in folders:
+        document[folder] = document.get(folder) or {}
+        document = document[folder]
+    document[name] = {**document.get(name, {}), **value} if name in ("env", "labels") else value
+
+
+def _make_room_for_replicas(document: dict[str, Any]) -> None:
+    scaling = document.get("autoscaling", {})
+    if scaling.get("min_replicas", 1) > scaling.get("max_replicas", 1):
+        scaling["max_replicas"] = scaling["min_replicas"]

@@ -1,0 +1,58 @@
+"""Which log lines: filters as typed words, and the calls they mean."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypedDict
+
+from roost import calls
+from roost.calls import Call
+from roost.errors import RoostError
+
+Moment = datetime | timedelta | str
+"""A time; a duration or a text such as "10m" means: that long ago. Other texts are RFC 3339."""
+
+PAGE = 1000
+HEARTBEAT_SECONDS = 45.0
+RECONNECTS = 5
+_AGO = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class LogFilter(TypedDict, total=False):
+    """`contains` is a keyword in any case; `replica` an id."""
+
+    since: Moment | None
+    until: Moment | None
+    contains: str | None
+    stream: Literal["stdout", "stderr"] | None
+    replica: str | None
+
+
+def page(path: str, wanted: LogFilter, order: Literal["asc", "desc"], limit: int, cursor: str | None = None) -> Call:
+    return calls.get(path, **_params(wanted), order=order, limit=limit, cursor=cursor)
+
+
+def follow(path: str, wanted: LogFilter, last_id: str | None) -> Call:
+    """A stream of new lines, or of those after `last_id`."""
+    headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
+    return Call("GET", path, {**_params(wanted), "follow": True}, None, None, headers, HEARTBEAT_SECONDS, True)
+
+
+def _params(wanted: LogFilter) -> dict[str, Any]:
+    given = {name: value for name, value in wanted.items() if value is not None}
+    return given | {name: moment(given[name]).isoformat() for name in ("since", "until") if name in given}
+
+
+def moment(given: Any) -> datetime:
+    """An aware time. Raises `RoostError` for a text that is none."""
+    if isinstance(given, datetime):
+        return given if given.tzinfo else given.astimezone()
+    if isinstance(given, timedelta):
+        return datetime.now(UTC) - given
+    ago = _AGO.fullmatch(given)
+    if ago:
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+    try:
+        return moment(datetime.fromisoformat(given))
+    except ValueError:
+        raise RoostError(f'cannot read "{given}" as a time: write 10m, 2h, 1d or 2026-01-31T12:00:00Z') from None

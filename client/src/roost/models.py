@@ -1,0 +1,164 @@
+"""What the server tells, as dataclasses. Times are aware datetimes in UTC."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from roost.config import RuntimeConfig
+
+
+@dataclass(frozen=True)
+class ReplicaCount:
+    wanted: int
+    ready: int
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A URL of a runtime. `version` serves now, None before the first is ready; `pinned` False follows the latest."""
+
+    id: str
+    name: str
+    url: str
+    version: int | None
+    target_version: int
+    pinned: bool
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass
+class RuntimeState:
+    """A runtime as the server last told it. `reason` is one word for programs, `message` the same for people."""
+
+    id: str
+    name: str
+    description: str
+    status: str
+    reason: str | None
+    message: str | None
+    version: int
+    replicas: ReplicaCount
+    url: str
+    alias_url: str | None
+    endpoints: list[Endpoint] = field(repr=False)
+    stale: bool
+    labels: dict[str, str]
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One running box. `phases` are the seconds of its latest start: queued, image, disk, network, process, health."""
+
+    id: str
+    version: int
+    status: str
+    reason: str | None
+    message: str | None
+    address: str | None
+    routed: bool
+    exit_code: int | None
+    restarts: int
+    phases: dict[str, float]
+    created_at: datetime
+    started_at: datetime | None
+    ready_at: datetime | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Version:
+    """An immutable, numbered configuration of a runtime."""
+
+    version: int
+    config: RuntimeConfig
+    image_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a runtime or one of its replicas."""
+
+    id: str
+    type: str
+    reason: str | None
+    message: str
+    replica_id: str | None
+    data: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """`stream` is stdout or stderr."""
+
+    time: datetime
+    stream: str
+    text: str
+    replica_id: str
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """`next_cursor` None: there is no further page."""
+
+    items: list[LogLine]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """A command's outcome. Exit codes as in a shell: 124 timed out, 126 not executable, 127 not found, 128 + signal."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    duration_ms: float
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    timed_out: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a pull, load or build is. `total_bytes` is 0 while unknown; `step` is for people."""
+
+    step: str = ""
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as this installation knows it: `status` is pending, pulling, ready or failed."""
+
+    id: str
+    reference: str
+    source: str
+    status: str
+    reason: str | None
+    message: str | None
+    digest: str | None
+    architecture: str | None
+    size_bytes: int | None
+    progress: Progress
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Push:
+    """An image on its way to a registry: `status` is pending, ready or failed."""
+
+    id: str
+    image_id: str
+    reference: str
+    status: str
+    reason: str | None
+    message: str | None

@@ -15,6 +15,9 @@ from roost_server.store import chores, endpoints, events, images, leases, replic
 from roost_server.store.cipher import Cipher
 from roost_server.store.store import Store, Tx
 
+SETTLING_SECONDS = 0.5
+"""A new runtime's host is told to the gateway after this, or with its first ready replica if that is sooner."""
+
 _SETTLED = (Status.ACTIVE, Status.STOPPED, Status.ERROR, Status.PAUSED, Status.SUSPENDED)
 
 
@@ -47,7 +50,7 @@ async def create(
         await idempotency.remember(tx, caller, runtime.id)
         await _record(tx, caller, runtime, "runtime.create")
         await events.record(tx, runtime.id, "runtime.created", f"created with {image.reference}")
-        await chores.publish_routes(tx)
+        await chores.publish_routes(tx, after_seconds=SETTLING_SECONDS)
         return (await view(tx, caller.workspace, runtime))[0], True
 
 

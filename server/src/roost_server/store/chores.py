@@ -18,6 +18,6 @@ async def ensure(tx: Tx) -> None:
     await wake(tx, table, ROUTES, RESYNC, COLLECT)
 
 
-async def publish_routes(tx: Tx) -> None:
+async def publish_routes(tx: Tx, after_seconds: float = 0) -> None:
     """Something that routes depend on changed in this transaction."""
-    await wake(tx, table, ROUTES)
+    await wake(tx, table, ROUTES, after_seconds=after_seconds)

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from roost_server.domain.ids import new_id
 from roost_server.domain.runtime import Event
-from roost_server.store import pages
+from roost_server.store import pages, statements
 from roost_server.store.leases import now
 from roost_server.store.store import Tx
 from roost_server.store.tables import actions, events
@@ -26,7 +26,7 @@ async def record(
 ) -> None:
     """Write down what happened, in the transaction that makes it so."""
     values = {"id": new_id(), "runtime_id": runtime_id, "replica_id": replica_id, "created_at": now()}
-    await tx.run(sa.insert(events).values(**values, type=type, reason=reason, message=message, data=data or {}))
+    await tx.run(statements.insert(events), **values, type=type, reason=reason, message=message, data=data or {})
     tx.nudge("events")
 
 
@@ -53,4 +53,4 @@ async def record_action(
     tx: Tx, workspace_id: str, runtime_id: str | None, verb: str, actor: str, request_id: str | None
 ) -> None:
     values = {"id": new_id(), "workspace_id": workspace_id, "runtime_id": runtime_id, "created_at": now()}
-    await tx.run(sa.insert(actions).values(**values, verb=verb, actor=actor, request_id=request_id))
+    await tx.run(statements.insert(actions), **values, verb=verb, actor=actor, request_id=request_id)

@@ -9,14 +9,15 @@ from roost_server.domain import transitions
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.ids import new_id
 from roost_server.domain.image import ALLOWED, Image, ImageSource, ImageStatus, Progress
-from roost_server.store import pages
+from roost_server.store import pages, statements
 from roost_server.store.cipher import Cipher
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import images as table
 from roost_server.store.tables import pushes, versions
 
-_COLUMNS = [table.c[name] for name in Image.__dataclass_fields__]
+_NAMES = tuple(Image.__dataclass_fields__)
+_COLUMNS = [table.c[name] for name in _NAMES]
 
 
 def _image(row: Row) -> Image:
@@ -60,7 +61,7 @@ async def insert(
 
 
 async def get(tx: Tx, image_id: str) -> Image | None:
-    row = await tx.first(sa.select(*_COLUMNS).where(table.c.id == image_id))
+    row = await tx.first(statements.by_id(table, _NAMES), row_id=image_id)
     return _image(row) if row else None
 
 

@@ -85,7 +85,12 @@ async def hold(tx: Tx, lease: Lease, seconds: float) -> None:
 def _release(table: sa.Table) -> sa.Executable:
     at, wake = sa.bindparam("at", type_=Instant), table.c.wake_at
     earlier = sa.case((sa.or_(wake < at, at.is_(None)), wake), else_=at)
-    values: dict[str, Any] = {"wake_at": earlier, "lease_token": None, "lease_until": None, "attempts": sa.bindparam("failed")}
+    values: dict[str, Any] = {
+        "wake_at": earlier,
+        "lease_token": None,
+        "lease_until": None,
+        "attempts": sa.bindparam("failed"),
+    }
     return _mine(table).values(values).returning(wake)
 
 
@@ -108,8 +113,15 @@ async def end_all(tx: Tx, table: sa.Table) -> None:
     await tx.run(sa.update(table).where(claimed).values(wake_at=now(), lease_token=None, lease_until=None))
 
 
-async def wake(tx: Tx, table: sa.Table, *row_ids: str) -> None:
-    """Make rows due now. In the transaction that gives the reason."""
+@cache
+def _wake(table: sa.Table) -> sa.Update:
+    at = sa.bindparam("at", type_=Instant)
+    sooner = sa.case((table.c.wake_at < at, table.c.wake_at), else_=at)
+    return sa.update(table).where(table.c.id.in_(sa.bindparam("row_ids", expanding=True))).values(wake_at=sooner)
+
+
+async def wake(tx: Tx, table: sa.Table, *row_ids: str, after_seconds: float = 0) -> None:
+    """Make rows due, unless they are sooner. In the transaction that gives the reason."""
     if row_ids:
-        await tx.run(sa.update(table).where(table.c.id.in_(row_ids)).values(wake_at=now()))
+        await tx.run(_wake(table), row_ids=row_ids, at=now() + timedelta(seconds=after_seconds))
         tx.nudge(table.name)

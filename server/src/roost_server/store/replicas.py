@@ -9,12 +9,15 @@ from roost_server.domain import transitions
 from roost_server.domain.ids import new_id
 from roost_server.domain.replica import ALLOWED, Replica, ReplicaStatus
 from roost_server.domain.runtime import ReplicaCount
+from roost_server.store import statements
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import replicas as table
 from roost_server.store.tables import versions
 
-_COLUMNS = [table.c[name] for name in Replica.__dataclass_fields__]
+_NAMES = tuple(Replica.__dataclass_fields__)
+_COLUMNS = [table.c[name] for name in _NAMES]
+_BOOKKEEPING = ("failures", "probe_failures", "restart_at", "queued_at", "stopping_at")
 
 
 def _replica(row: Row) -> Replica:
@@ -27,20 +30,20 @@ async def insert(tx: Tx, runtime_id: str, version: int) -> str:
     blank = {"routed": False, "restarts": 0, "failures": 0, "probe_failures": 0, "phases": {}}
     times = {"created_at": at, "queued_at": at, "updated_at": at, "wake_at": at}
     row = {"id": replica_id, "runtime_id": runtime_id, "version": version, "status": ReplicaStatus.PENDING}
-    await tx.run(sa.insert(table).values(**row, **blank, **times))
+    await tx.run(statements.insert(table), **row, **blank, **times)
     tx.nudge("replicas")
     return replica_id
 
 
 async def get(tx: Tx, replica_id: str) -> Replica | None:
-    row = await tx.first(sa.select(*_COLUMNS).where(table.c.id == replica_id))
+    row = await tx.first(statements.by_id(table, _NAMES), row_id=replica_id)
     return _replica(row) if row else None
 
 
 async def of(tx: Tx, *runtime_ids: str) -> list[Replica]:
     """Of these runtimes, oldest first."""
-    query = sa.select(*_COLUMNS).where(table.c.runtime_id.in_(runtime_ids)).order_by(table.c.id)
-    return [_replica(row) for row in await tx.all(query)]
+    query = statements.belonging_to(table, _NAMES)
+    return [_replica(row) for row in await tx.all(query, runtime_ids=runtime_ids)]
 
 
 async def everything(tx: Tx) -> list[Replica]:
@@ -62,13 +65,13 @@ async def count_ready(tx: Tx, *runtime_ids: str) -> dict[str, ReplicaCount]:
 async def set_status(tx: Tx, replica: Replica, status: ReplicaStatus, **values: Any) -> None:
     """The one way a replica's status changes, with whatever else is observed at that moment."""
     transitions.check(ALLOWED, replica.status, status)
-    values |= {"status": status, "updated_at": now()}
-    await tx.run(sa.update(table).where(table.c.id == replica.id).values(**values))
+    await update(tx, replica.id, status=status, **values)
 
 
 async def update(tx: Tx, replica_id: str, **values: Any) -> None:
     """Record an observation that changes no status."""
-    await tx.run(sa.update(table).where(table.c.id == replica_id).values(**values, updated_at=now()))
+    values["updated_at"] = now()
+    await tx.run(statements.update(table, *sorted(values)), row_id=replica_id, **statements.new(values))
 
 
 async def delete(tx: Tx, replica_id: str) -> None:
@@ -77,8 +80,7 @@ async def delete(tx: Tx, replica_id: str) -> None:
 
 async def bookkeeping(tx: Tx, replica_id: str) -> dict[str, Any]:
     """What only its reconciler needs: `failures`, `probe_failures`, `restart_at`, `queued_at`, `stopping_at`."""
-    names = ("failures", "probe_failures", "restart_at", "queued_at", "stopping_at")
-    row = await tx.first(sa.select(*[table.c[name] for name in names]).where(table.c.id == replica_id))
+    row = await tx.first(statements.by_id(table, _BOOKKEEPING), row_id=replica_id)
     return dict(row) if row else {}
 
 

@@ -9,12 +9,13 @@ import sqlalchemy as sa
 from roost_server.domain import transitions
 from roost_server.domain.ids import new_id
 from roost_server.domain.runtime import ALLOWED, Runtime, Status, Wanted
-from roost_server.store import pages
+from roost_server.store import pages, statements
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import runtimes as table
 
-_COLUMNS = [table.c[name] for name in Runtime.__dataclass_fields__]
+_NAMES = tuple(Runtime.__dataclass_fields__)
+_COLUMNS = [table.c[name] for name in _NAMES]
 
 
 def _runtime(row: Row) -> Runtime:
@@ -39,13 +40,13 @@ async def insert(tx: Tx, workspace_id: str, name: str, description: str, labels:
         created_at=at,
         updated_at=at,
     )
-    await tx.run(sa.insert(table).values(**asdict(runtime), wake_at=at))
+    await tx.run(statements.insert(table), **asdict(runtime), wake_at=at)
     tx.nudge("runtimes")
     return runtime
 
 
 async def get(tx: Tx, runtime_id: str) -> Runtime | None:
-    row = await tx.first(sa.select(*_COLUMNS).where(table.c.id == runtime_id))
+    row = await tx.first(statements.by_id(table, _NAMES), row_id=runtime_id)
     return _runtime(row) if row else None
 
 
@@ -90,11 +91,8 @@ async def set_status(
     if (runtime.status, runtime.reason, runtime.message) == (status, reason, message):
         return False
     transitions.check(ALLOWED, runtime.status, status)
-    await tx.run(
-        sa.update(table)
-        .where(table.c.id == runtime.id)
-        .values(status=status, reason=reason, message=message, updated_at=now())
-    )
+    values = {"status": status, "reason": reason, "message": message, "updated_at": now()}
+    await tx.run(statements.update(table, *values), row_id=runtime.id, **statements.new(values))
     tx.nudge("runtime_changes")
     return True
 

@@ -1,6 +1,7 @@
 """Versions: immutable configurations. The registry password is not here but, encrypted, with the image."""
 
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,6 +9,7 @@ from pydantic import TypeAdapter
 
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.version import Version
+from roost_server.store import statements
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import versions as table
@@ -29,12 +31,23 @@ def _version(row: Row) -> Version:
 
 async def insert(tx: Tx, runtime_id: str, number: int, config: RuntimeConfig, image_id: str) -> Version:
     values = {"runtime_id": runtime_id, "number": number, "image_id": image_id, "created_at": now()}
-    await tx.run(sa.insert(table).values(**values, config=to_document(config)))
+    await tx.run(statements.insert(table), **values, config=to_document(config))
     return Version(**values, config=config)  # type: ignore[arg-type]
 
 
+@cache
+def _one() -> sa.Select[Any]:
+    same_runtime = table.c.runtime_id == sa.bindparam("runtime_id")
+    return sa.select(table).where(same_runtime, table.c.number == sa.bindparam("number"))
+
+
+@cache
+def _of_runtimes() -> sa.Select[Any]:
+    return sa.select(table).where(table.c.runtime_id.in_(sa.bindparam("runtime_ids", expanding=True)))
+
+
 async def get(tx: Tx, runtime_id: str, number: int) -> Version | None:
-    row = await tx.first(sa.select(table).where(table.c.runtime_id == runtime_id, table.c.number == number))
+    row = await tx.first(_one(), runtime_id=runtime_id, number=number)
     return _version(row) if row else None
 
 
@@ -49,8 +62,8 @@ async def page(tx: Tx, runtime_id: str, limit: int, before: int | None) -> tuple
 
 async def in_use(tx: Tx, numbers: dict[str, set[int]]) -> dict[tuple[str, int], Version]:
     """The named versions of many runtimes at once, by runtime id and number."""
-    query = sa.select(table).where(table.c.runtime_id.in_(numbers))
-    rows = [row for row in await tx.all(query) if row["number"] in numbers[row["runtime_id"]]]
+    found = await tx.all(_of_runtimes(), runtime_ids=list(numbers))
+    rows = [row for row in found if row["number"] in numbers[row["runtime_id"]]]
     return {(row["runtime_id"], row["number"]): _version(row) for row in rows}
 
 

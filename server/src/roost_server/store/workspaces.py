@@ -32,8 +32,16 @@ _WITH_ORGANIZATION = sa.select(
 ).join_from(workspaces, organizations)
 
 
+_BY_SLUG = _WITH_ORGANIZATION.where(
+    organizations.c.slug == sa.bindparam("organization"), workspaces.c.slug == sa.bindparam("slug")
+)
+_BY_HASH = sa.select(tokens.c.id, tokens.c.name, tokens.c.role, tokens.c.workspace_id).where(
+    tokens.c.hash == sa.bindparam("hashed")
+)
+
+
 async def find(tx: Tx, organization: str, slug: str) -> Workspace | None:
-    row = await tx.first(_WITH_ORGANIZATION.where(organizations.c.slug == organization, workspaces.c.slug == slug))
+    row = await tx.first(_BY_SLUG, organization=organization, slug=slug)
     return Workspace(**row) if row else None
 
 
@@ -52,8 +60,7 @@ async def create(tx: Tx, organization: str, slug: str) -> Workspace:
 
 
 async def find_token(tx: Tx, hashed: str) -> Token | None:
-    columns = (tokens.c.id, tokens.c.name, tokens.c.role, tokens.c.workspace_id)
-    row = await tx.first(sa.select(*columns).where(tokens.c.hash == hashed))
+    row = await tx.first(_BY_HASH, hashed=hashed)
     return Token(**row) if row else None
 
 

@@ -1,0 +1,167 @@
+"""A whole control plane in this process: the real store, operations and reconcilers over simulated boxes and traffic."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from roost_server.domain.config import RuntimeConfig
+from roost_server.domain.replica import Replica
+from roost_server.domain.route import Snapshot
+from roost_server.domain.runtime import Event, Status
+from roost_server.engines.simulated import FAULT_VARIABLE, SimulatedEngine, SimulatedImages
+from roost_server.gateway.simulated import SimulatedGateway
+from roost_server.operations import caller, runtimes, setup
+from roost_server.operations.caller import Caller
+from roost_server.operations.capacity import Capacity
+from roost_server.operations.runtimes import Context
+from roost_server.operations.views import RuntimeView
+from roost_server.reconcilers.probe import Prober
+from roost_server.server import Platform
+from roost_server.settings import Settings
+from roost_server.store import chores, migrate, replicas, tables
+from roost_server.store.cipher import open_cipher
+from roost_server.store.leases import wake
+from roost_server.store.store import open_store
+
+from support.waiting import PATIENCE_SECONDS, eventually
+
+TOKEN = "test-token-of-the-administrator"
+CAPACITY = Capacity(cpu_cores=8, memory_mb=16384)
+_CONFIG = TypeAdapter(RuntimeConfig)
+
+
+class RememberingGateway(SimulatedGateway):
+    """Keeps every snapshot it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.snapshots: list[Snapshot] = []
+
+    async def publish(self, snapshot: Snapshot) -> None:
+        await super().publish(snapshot)
+        self.snapshots.append(snapshot)
+
+
+def config(image: str | None = None, fault: str | None = None, **document: Any) -> RuntimeConfig:
+    """A configuration: `image` and the engine's `fault` by name, the rest as the wire has it."""
+    if image is not None:
+        document["build"] = {"source": {"kind": "image", "ref": image}, **document.get("build", {})}
+    if fault is not None:
+        server = document.get("runtime_server", {})
+        document["runtime_server"] = {"env": {**server.get("env", {}), FAULT_VARIABLE: fault}}
+    return _CONFIG.validate_python(document)
+
+
+class Rig:
+    """A platform and the caller who uses it. `start` and `kill` its loops as often as you like."""
+
+    def __init__(self, platform: Platform, engine: SimulatedEngine, gateway: RememberingGateway) -> None:
+        self.platform, self.engine, self.gateway = platform, engine, gateway
+        self.context = platform.context
+        self.store = platform.context.store
+        self.caller: Caller
+        self._background: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._background = [asyncio.create_task(work) for work in self.platform.background()]
+
+    async def kill(self) -> None:
+        """End all loops where they are. Leases stay as they were."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        self._background = []
+
+    async def prepare(self) -> None:
+        """What a server does before its loops begin: leases of a dead one end."""
+        await setup.prepare(self.context, TOKEN, sole_server=True)
+        self.caller = await caller.authenticate(self.store, TOKEN, "default", "default", "test")
+
+    async def create(self, name: str = "agent", **document: Any) -> RuntimeView:
+        view, _ = await runtimes.create(self.context, self.caller, name, "", config(**document))
+        return view
+
+    async def update(self, name: str, **document: Any) -> None:
+        await runtimes.replace_config(self.context, self.caller, name, config(**document), None)
+
+    async def act(self, verb: str, name: str) -> RuntimeView:
+        """`start` or `stop`."""
+        view: RuntimeView = await getattr(runtimes, verb)(self.context, self.caller, name)
+        return view
+
+    async def delete(self, name: str) -> None:
+        await runtimes.delete(self.context, self.caller, name, None)
+
+    async def view(self, name: str) -> RuntimeView:
+        return await runtimes.get(self.context, self.caller, name)
+
+    async def until(self, name: str, status: Status, seconds: float = PATIENCE_SECONDS) -> RuntimeView:
+        async def reached() -> RuntimeView | None:
+            view = await self.view(name)
+            seen.append(f"{view.runtime.status} {view.runtime.reason}: {view.runtime.message}")
+            return view if view.runtime.status == status else None
+
+        seen: list[str] = []
+        try:
+            return await eventually(reached, seconds)
+        except AssertionError:
+            raise AssertionError(f"{name} never was {status}; it was {list(dict.fromkeys(seen))}") from None
+
+    async def until_gone(self, name: str) -> None:
+        async def gone() -> bool:
+            async with self.store.read() as tx:
+                return await runtimes.runtimes.find(tx, self.caller.workspace_id, name) is None
+
+        await eventually(gone)
+
+    async def replicas(self, name: str) -> list[Replica]:
+        view = await self.view(name)
+        async with self.store.read() as tx:
+            return await replicas.of(tx, view.runtime.id)
+
+    async def events(self, name: str) -> list[Event]:
+        """Oldest first."""
+        found, _ = await runtimes.page_events(self.context, self.caller, name, 100, None)
+        return found[::-1]
+
+    async def event_types(self, name: str) -> list[str]:
+        return [event.type for event in await self.events(name)]
+
+    async def resync(self) -> None:
+        """Make the resync due now, which otherwise comes every half minute."""
+        async with self.store.write() as tx:
+            await wake(tx, tables.chores, chores.RESYNC)
+
+    async def boxes(self) -> set[str]:
+        return {box.id for box in await self.engine.list()}
+
+    def backends(self, name_or_host: str) -> list[str]:
+        """Replicas that get new requests for a host label, by the gateway's last snapshot."""
+        for route in self.gateway.snapshot.routes if self.gateway.snapshot else ():
+            if f"{name_or_host}.localhost" in route.hosts:
+                return [backend.replica_id for backend in route.backends if not backend.draining]
+        return []
+
+
+@asynccontextmanager
+async def opened(folder: Path, database_url: str, **options: Any) -> AsyncIterator[Rig]:
+    """A prepared rig whose loops do not run yet."""
+    settings = Settings(
+        data_dir=folder, engine="simulated", **{"drain_seconds": 2.0, "stop_grace_seconds": 0.05, **options}
+    )
+    store = open_store(database_url)
+    engine, images, gateway = SimulatedEngine(), SimulatedImages(), RememberingGateway()
+    prober = Prober(engine)
+    context = Context(store, open_cipher(folder / "secret.key"), CAPACITY)
+    rig = Rig(Platform(settings, context, engine, images, gateway, prober), engine, gateway)
+    try:
+        await migrate.upgrade(store)
+        await rig.prepare()
+        yield rig
+    finally:
+        await rig.kill()
+        await prober.close()
+        await store.close()

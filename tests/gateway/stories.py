@@ -28,5 +28,5 @@ def leading_to(*agents: Agent) -> Snapshot:
 async def eventually(condition: Callable[[], Any], seconds: float = 10) -> None:
     """Return when `condition()` is true; fail after `seconds`."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.01)

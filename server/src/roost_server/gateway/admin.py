@@ -46,6 +46,10 @@ class Admin:
         query = {"format": "json"} if everything else {"format": "json", "filter": matching(busy)}
         return count_active(json.loads(await self._call("GET", "/clusters", query)))
 
+    async def configuration(self) -> dict[str, Any]:
+        """All that Envoy holds, as its `/config_dump` with endpoints."""
+        return dict(json.loads(await self._call("GET", "/config_dump", {"include_eds": ""})))
+
     async def reopen_logs(self) -> None:
         """Make Envoy write to the log file's path anew, after the file was moved."""
         await self._call("POST", "/reopen_logs")

@@ -28,7 +28,7 @@ class EnvoyGateway:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._process = EnvoyProcess(settings, self._envoy_started)
-        self._admin = Admin(settings.admin_socket)
+        self.admin = Admin(settings.admin_socket)
         self._xds = XdsServer(settings.xds_socket, lambda name: self._tls.for_host(name))
         self._snapshot: Snapshot | None = None
         self._fresh = False
@@ -68,7 +68,7 @@ class EnvoyGateway:
         """As the contract says. Before the first `publish` it is not known which replica is behind an address."""
         if self._snapshot is None:
             raise errors.Unavailable("cannot count requests in flight: no routes were published yet")
-        return by_replica(self._snapshot, await self._admin.active_requests())
+        return by_replica(self._snapshot, await self.admin.active_requests())
 
     async def close(self, *, stop_traffic: bool = False) -> None:
         """As the contract says."""
@@ -78,7 +78,7 @@ class EnvoyGateway:
         else:
             await self._process.release()
         await self._xds.close()
-        await self._admin.close()
+        await self.admin.close()
 
     def _prepare(self) -> None:
         self._settings.check()
@@ -101,12 +101,13 @@ class EnvoyGateway:
         while True:
             await asyncio.sleep(UPKEEP_SECONDS)
             try:
-                await self._renew_certificates()
+                await self.renew_certificates()
                 await self._bound_log()
             except (errors.RoostError, OSError) as error:
                 log.error("gateway upkeep failed", error=str(error))
 
-    async def _renew_certificates(self) -> None:
+    async def renew_certificates(self) -> None:
+        """Serve new certificates in place of those about to end or replaced by the operator."""
         if self._tls.renew() and self._snapshot is not None:
             log.info("renewed certificates")
             await self._xds.want(self._builder.build(self._snapshot, self._tls.secrets()))
@@ -116,7 +117,7 @@ class EnvoyGateway:
         path = self._settings.log_file
         if path.exists() and path.stat().st_size > LOG_MAX_BYTES:
             path.replace(path.with_suffix(".log.1"))
-            await self._admin.reopen_logs()
+            await self.admin.reopen_logs()
 
     async def _end_upkeep(self) -> None:
         if self._upkeep is not None:

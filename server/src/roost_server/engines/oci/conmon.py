@@ -1,0 +1,126 @@
+"""conmon: the small monitor that starts a box through runc, keeps its logs and writes down how it ended.
+
+It leaves the server's session and process group by itself and outlives the server. Measured: 2 MiB each.
+"""
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from roost_server.domain import errors
+
+CANNOT_START = (
+    "executable file not found",
+    "permission denied",
+    "no such file or directory",
+    "not a directory",
+    "exec format error",
+    "unable to find user",
+    "is a directory",
+)
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC", "GOMAXPROCS": "1"}
+"""One thread for runc's Go is enough and starts faster. UTC makes log times sort as text."""
+
+
+@dataclass(frozen=True)
+class Monitored:
+    """What conmon is told about one box."""
+
+    id: str
+    bundle: Path
+    log: Path
+    exits: Path
+    runtime: str
+    runc_root: Path
+    log_bytes: int
+
+
+def create(box: Monitored) -> int:
+    """Have the box created, its first process waiting to be started. Answers that process's id. Blocks.
+
+    Raises `Invalid` (reason `start_failed`) when what the image asks for cannot be started, else `Unavailable`.
+    """
+    reading, writing = os.pipe()
+    try:
+        try:
+            monitor = _spawn(box, writing)
+        finally:
+            os.close(writing)
+        with os.fdopen(reading, "rb", closefd=False) as pipe:
+            answer = pipe.readline()
+        monitor.wait()
+    finally:
+        os.close(reading)
+    return _created(box, answer)
+
+
+def _spawn(box: Monitored, sync_pipe: int) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            _command(box),
+            env=ENVIRONMENT | {"_OCI_SYNCPIPE": str(sync_pipe)},
+            pass_fds=[sync_pipe],
+            cwd=box.bundle,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except FileNotFoundError as error:
+        raise errors.Unavailable(
+            "cannot start a replica: conmon is not installed; install the package conmon",
+            reason="engine_unavailable",
+        ) from error
+
+
+def identity(replica_id: str) -> tuple[str, str]:
+    """The arguments that tell a box's monitor from others'."""
+    return ("--cid", replica_id)
+
+
+def _command(box: Monitored) -> list[str]:
+    return [
+        "conmon",
+        "--api-version=1",
+        *identity(box.id),
+        f"--cuuid={box.id}",
+        f"--name={box.id}",
+        f"--runtime={box.runtime}",
+        f"--runtime-arg=--root={box.runc_root}",
+        f"--bundle={box.bundle}",
+        f"--container-pidfile={box.bundle / 'pid'}",
+        f"--exit-dir={box.exits}",
+        f"--log-path=k8s-file:{box.log}",
+        f"--log-size-max={box.log_bytes}",
+        "--log-level=error",
+        "--full-attach",
+        "--no-sync-log",
+    ]
+
+
+def _created(box: Monitored, answer: bytes) -> int:
+    """conmon writes {"data": pid} ("pid" in old versions), or -1 and runc's own words."""
+    try:
+        value = json.loads(answer)
+    except ValueError:
+        value = {}
+    pid = int(value.get("data", value.get("pid", -1)))
+    if pid > 0:
+        return pid
+    said = _plain(str(value.get("message", "conmon ended without an answer")))
+    if any(hint in said for hint in CANNOT_START):
+        raise errors.Invalid(f"cannot start the replica: {said}", reason="start_failed", detail=str(value))
+    raise errors.Unavailable(
+        f"cannot start replica {box.id}: {said}; run roost-server doctor",
+        reason="engine_unavailable",
+        detail=str(value),
+    )
+
+
+def _plain(message: str) -> str:
+    """runc's log lines down to what went wrong."""
+    found = re.findall(r'msg="((?:[^"\\]|\\.)*)"', message)
+    text = found[-1].replace('\\"', '"') if found else message.strip()
+    return text.removeprefix("runc create failed: ").removeprefix("unable to start container process: ")

@@ -1,0 +1,75 @@
+"""The firewall: one nftables table per installation, the same for every box, so that making a box changes no rule.
+
+Boxes are told by the name of the host's end of their link. All of it is replaced in one transaction.
+"""
+
+import subprocess
+
+from roost_server.domain import errors
+from roost_server.engines.oci.installation import VETH_FAMILY, Installation
+
+LINK_LOCAL = "169.254.0.0/16"
+
+
+def rules(installation: Installation) -> str:
+    """What boxes may reach: whatever lies outside this machine, by its address. Answers to the host may leave.
+
+    Dropped: IPv6, a source address that is not the box's own, the host and all it listens on, boxes of any
+    installation, link-local addresses (which clouds serve credentials from).
+    """
+    mine, anyone = f'iifname "{installation.veth_prefix}*"', f'"{VETH_FAMILY}*"'
+    return f"""
+table inet {installation.table}
+delete table inet {installation.table}
+table inet {installation.table} {{
+  chain from_box {{
+    type filter hook prerouting priority raw; policy accept;
+    {mine} meta nfproto ipv6 drop
+    {mine} fib saddr . iif oif missing drop
+    {mine} ip daddr {LINK_LOCAL} drop
+  }}
+  chain to_host {{
+    type filter hook input priority filter - 5; policy accept;
+    {mine} ct state established,related accept
+    {mine} drop
+  }}
+  chain through {{
+    type filter hook forward priority filter - 5; policy accept;
+    {mine} oifname {anyone} drop
+    {mine} ct state invalid drop
+    {mine} accept
+    oifname "{installation.veth_prefix}*" ct state established,related accept
+    oifname "{installation.veth_prefix}*" drop
+  }}
+  chain outwards {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {installation.network} oifname != {anyone} oifname != "lo" masquerade
+  }}
+}}
+"""
+
+
+def prepare(installation: Installation) -> None:
+    """Put the rules in place, replacing what an earlier server put there."""
+    _nft(rules(installation))
+
+
+def destroy(installation: Installation) -> None:
+    """Remove the table. Removing what is gone succeeds."""
+    _nft(f"table inet {installation.table}\ndelete table inet {installation.table}\n")
+
+
+def _nft(script: str) -> None:
+    try:
+        done = subprocess.run(["nft", "-f", "-"], input=script, text=True, capture_output=True, timeout=30)
+    except FileNotFoundError as error:
+        raise errors.Unavailable(
+            "cannot set up the replicas' firewall: nft is not installed; install nftables",
+            reason="engine_unavailable",
+        ) from error
+    if done.returncode:
+        raise errors.Unavailable(
+            "cannot set up the replicas' firewall: nft refused the rules; run roost-server doctor",
+            reason="engine_unavailable",
+            detail=done.stderr,
+        )

@@ -1,0 +1,113 @@
+"""The host as one installation uses it: the parts of the engine, made ready together and removed together."""
+
+import shutil
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from roost_server.domain import errors
+from roost_server.engines.oci import conmon, firewall, installation, network, runc
+from roost_server.engines.oci.addresses import Addresses
+from roost_server.engines.oci.box import BoxState, BoxStates
+from roost_server.engines.oci.cgroups import Cgroups
+from roost_server.engines.oci.disk import Disk, Templates
+from roost_server.engines.oci.linux import processes
+from roost_server.engines.oci.logfile import ReplicaLog
+from roost_server.engines.oci.network import Network
+from roost_server.engines.oci.rotation import Rotation
+from roost_server.engines.oci.settings import OciSettings
+
+
+class Host:
+    """Everything here blocks."""
+
+    def __init__(self, settings: OciSettings) -> None:
+        self.settings = settings
+        self.runtime = runc.resolve(settings.runtime)
+        self.installation = installation.load(settings, network.routes)
+        self.boot_id = processes.boot_id()
+        self.states = BoxStates(self.installation.boxes)
+        self.addresses = Addresses(self.installation.network)
+        self.cgroups = Cgroups(self.installation.cgroup)
+        self.network = Network(self.installation)
+        self.templates = Templates(self.installation.data)
+        self.rotation = Rotation(settings.log_max_mb)
+
+    def prepare(self) -> None:
+        """Make the host ready and adopt every box that is there. Again is harmless."""
+        self._make_directories()
+        self.cgroups.prepare()
+        self.network.prepare()
+        firewall.prepare(self.installation)
+        for replica_id in self.states.load():
+            self.clear(replica_id)
+        for state in self.states:
+            self._adopt(state)
+
+    def _make_directories(self) -> None:
+        """The box's root, who is nobody on the host, has to pass through the run directory."""
+        place = self.installation
+        for directory in (place.run, place.bundles, place.exits, place.runc_root):
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o711)
+        place.logs.mkdir(parents=True, exist_ok=True)
+        for parent in place.bundles.parents:
+            if not parent.stat().st_mode & 0o001:
+                raise errors.Unavailable(
+                    f"cannot run replicas below {place.run}: other users cannot pass {parent}; "
+                    f"run chmod o+x {parent} or set ROOST_RUN_DIR",
+                    reason="engine_unavailable",
+                )
+
+    def _adopt(self, state: BoxState) -> None:
+        self.addresses.adopt(IPv4Address(state.address))
+        if self.is_alive(state) and state.monitor:
+            self.cgroups.take_monitor(state.monitor.pid)
+            self.rotation.watch(self.log(state).directory)
+
+    def is_alive(self, state: BoxState) -> bool:
+        """Whether its process runs, or its monitor has not yet written down how it ended."""
+        if state.boot_id != self.boot_id:
+            return False
+        known = [process for process in (state.init, state.monitor) if process]
+        return any(processes.is_alive(process) for process in known)
+
+    def bundle(self, replica_id: str) -> Path:
+        return self.installation.bundle(replica_id)
+
+    def exit_file(self, replica_id: str) -> Path:
+        return self.installation.exits / replica_id
+
+    def disk(self, replica_id: str) -> Disk:
+        return Disk(self.installation.box(replica_id), self.bundle(replica_id) / "rootfs")
+
+    def log(self, state: BoxState) -> ReplicaLog:
+        return ReplicaLog(self.installation.logs / state.runtime_id / state.id)
+
+    def clear(self, replica_id: str) -> None:
+        """Remove whatever there is of a box, the state last. What is gone is left alone."""
+        for process in processes.all_with_arguments(*conmon.identity(replica_id)):
+            processes.send(process, 9)
+        self.cgroups.remove(replica_id)
+        runc.forget(self.installation.runc_root, replica_id)
+        self.disk(replica_id).remove()
+        shutil.rmtree(self.bundle(replica_id), ignore_errors=True)
+        self.exit_file(replica_id).unlink(missing_ok=True)
+        shutil.rmtree(self.installation.box(replica_id), ignore_errors=True)
+        self._release(replica_id)
+
+    def _release(self, replica_id: str) -> None:
+        state = self.states.get(replica_id)
+        if state is not None:
+            self.addresses.release(IPv4Address(state.address))
+            self.states.forget(replica_id)
+
+    def destroy(self) -> None:
+        """Remove everything but logs and images."""
+        self.states.load()
+        for entry in self.installation.boxes.iterdir():
+            self.clear(entry.name)
+        self.network.destroy()
+        firewall.destroy(self.installation)
+        self.cgroups.destroy()
+        for directory in (self.installation.run, self.installation.boxes):
+            shutil.rmtree(directory, ignore_errors=True)

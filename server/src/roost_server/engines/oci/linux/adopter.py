@@ -1,0 +1,118 @@
+"""A small process that becomes the parent of what `runc exec --detach` leaves behind, to learn how it ends.
+
+Only a parent is told an exit code, and making the server a parent of orphans would leave it with everybody's zombies.
+This file runs as a program of its own with nothing but the standard library (7 MiB, one per server); it ends with the
+socket that it serves. A request is one packet of JSON with the command's three stdio descriptors; answers:
+
+    {"id": 7, "started": 4711}    {"id": 7, "exit": 0}    {"id": 7, "failed": 255}
+"""
+
+import array
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 1024 * 1024
+MOST_STRANGERS = 1024
+
+
+class Adopter:
+    def __init__(self, server: socket.socket) -> None:
+        self._server = server
+        self._starting: dict[int, dict[str, Any]] = {}
+        self._running: dict[int, int] = {}
+        self._strangers: dict[int, int] = {}
+
+    def receive(self) -> bool:
+        """Start what the next packet asks for. False when the server is gone."""
+        space = socket.CMSG_SPACE(3 * array.array("i").itemsize)
+        data, ancillary, _, _ = self._server.recvmsg(MOST_BYTES, space)
+        if not data:
+            return False
+        descriptors = array.array("i")
+        for _, _, payload in ancillary:
+            descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
+        self._start(json.loads(data), list(descriptors))
+        return True
+
+    def _start(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(descriptors)]
+        argv = request["argv"]
+        pid = os.posix_spawn(argv[0], argv, request["env"], file_actions=actions, setsigmask=[])
+        self._starting[pid] = request
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def reap(self) -> None:
+        """Tell the server of everything that ended."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._ended(pid, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, pid: int, code: int) -> None:
+        code = 128 - code if code < 0 else code
+        if pid in self._starting:
+            self._started(self._starting.pop(pid), code)
+        elif pid in self._running:
+            self._answer(self._running.pop(pid), exit=code)
+        else:
+            self._remember(pid, code)
+
+    def _started(self, request: dict[str, Any], code: int) -> None:
+        """The starter ended: the command runs, or has ended already, or could not be started."""
+        if code:
+            self._answer(request["id"], failed=code)
+            return
+        pid = int(Path(request["pid_file"]).read_text())
+        self._answer(request["id"], started=pid)
+        if pid in self._strangers:
+            self._answer(request["id"], exit=self._strangers.pop(pid))
+        else:
+            self._running[pid] = request["id"]
+
+    def _remember(self, pid: int, code: int) -> None:
+        """Perhaps a command that was quicker than its starter."""
+        self._strangers[pid] = code
+        if len(self._strangers) > MOST_STRANGERS:
+            self._strangers.pop(next(iter(self._strangers)))
+
+    def _answer(self, request_id: int, **answer: int) -> None:
+        self._server.send(json.dumps({"id": request_id, **answer}).encode())
+
+
+def adopt_orphans() -> None:
+    """prctl(PR_SET_CHILD_SUBREAPER)."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def main(descriptor: int) -> None:
+    adopt_orphans()
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    with socket.socket(fileno=descriptor) as server:
+        server.set_inheritable(False)
+        adopter = Adopter(server)
+        while True:
+            ready, _, _ = select.select([server.fileno(), reading], [], [])
+            if reading in ready:
+                os.read(reading, 4096)
+                adopter.reap()
+            if server.fileno() in ready and not adopter.receive():
+                return
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,216 @@
+"""Logs: searching and following what a runtime's replicas wrote, past replicas included."""
+
+import asyncio
+import base64
+import heapq
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+from roost_server.domain import errors
+from roost_server.domain.log import LogLine, LogPage, LogQuery
+from roost_server.engines.oci import logfile
+from roost_server.engines.oci.linux import inotify
+from roost_server.engines.oci.logfile import Line, Position, ReplicaLog
+
+EARLIEST, LATEST = b"", b"\xff"
+IDLE_SECONDS = 1.0
+CHANGES = inotify.MODIFIED | inotify.MOVED_IN | inotify.CREATED
+
+
+class Key(NamedTuple):
+    """The order of a runtime's lines, and what a cursor says."""
+
+    time: bytes
+    replica_id: str
+    position: Position
+
+
+class Found(NamedTuple):
+    key: Key
+    line: Line
+
+
+def read(directory: Path, query: LogQuery) -> LogPage:
+    """A page of a runtime's log, whose replicas' logs are the subdirectories. Blocks."""
+    after = decode_cursor(query.cursor) if query.cursor else None
+    streams = [_replica(log, query, after) for log in replicas(directory, query.replica_id)]
+    descending = query.order == "desc"
+    merged = heapq.merge(*streams, key=lambda found: found.key, reverse=descending)
+    matching = (found for found in merged if matches(found.line, query))
+    page = list(islice(matching, query.limit + 1))
+    shown = [present(found) for found in page[: query.limit]]
+    return LogPage(shown, shown[-1].cursor if len(page) > query.limit else None)
+
+
+def replicas(directory: Path, replica_id: str | None) -> list[ReplicaLog]:
+    if not directory.exists():
+        return []
+    return [ReplicaLog(entry) for entry in directory.iterdir() if replica_id in (None, entry.name)]
+
+
+def _replica(log: ReplicaLog, query: LogQuery, after: Key | None) -> Iterator[Found]:
+    """One replica's lines in the query's order, within its times and beyond its cursor."""
+    begin = _time(query.since) if query.since else EARLIEST
+    end = _time(query.until) if query.until else LATEST
+    keyword = _keyword(query.contains)
+    if query.order == "asc":
+        begin = max(begin, after.time) if after else begin
+        for line in _ascending(log, begin, end, keyword):
+            key = Key(line.time, log.replica_id, line.position)
+            if after is None or key > after:
+                yield Found(key, line)
+    else:
+        end = min(end, after.time) if after else end
+        for line in _descending(log, begin, end, keyword):
+            key = Key(line.time, log.replica_id, line.position)
+            if after is None or key < after:
+                yield Found(key, line)
+
+
+def _keyword(contains: str | None) -> bytes:
+    """What is looked for in whole blocks of the file; only for ASCII is lower case the same in bytes and in text."""
+    return contains.lower().encode() if contains and contains.isascii() else b""
+
+
+def _ascending(log: ReplicaLog, begin: bytes, end: bytes, keyword: bytes) -> Iterator[Line]:
+    for segment in log.segments():
+        offset = logfile.seek(segment, begin) if begin else 0
+        for line in logfile.forward(segment, offset, keyword):
+            if line.time > end:
+                return
+            yield line
+
+
+def _descending(log: ReplicaLog, begin: bytes, end: bytes, keyword: bytes) -> Iterator[Line]:
+    for segment in reversed(log.segments()):
+        offset = logfile.seek(segment, end + b"~")
+        for line in logfile.backward(segment, offset, keyword):
+            if line.time < begin:
+                return
+            yield line
+
+
+def matches(line: Line, query: LogQuery) -> bool:
+    if query.stream is not None and line.stream != query.stream.encode():
+        return False
+    return not query.contains or query.contains.lower() in line.text.decode(errors="replace").lower()
+
+
+def present(found: Found) -> LogLine:
+    return LogLine(
+        time=datetime.fromisoformat(_microseconds(found.key.time)),
+        stream=cast(Literal["stdout", "stderr"], found.line.stream.decode()),
+        text=found.line.text.decode(errors="replace"),
+        replica_id=found.key.replica_id,
+        cursor=encode_cursor(found.key),
+    )
+
+
+def _microseconds(time: bytes) -> str:
+    return f"{time[:26].decode()}{time[29:].decode()}"
+
+
+def _time(value: datetime) -> bytes:
+    """As conmon writes it, in UTC."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000+00:00").encode()
+
+
+def encode_cursor(key: Key) -> str:
+    text = f"{key.time.decode()} {key.replica_id} {key.position.segment} {key.position.offset}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> Key:
+    """Raises `BadRequest` for what is no cursor of a log."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        time, replica_id, segment, offset = text.split(" ")
+        return Key(time.encode(), replica_id, Position(int(segment), int(offset)))
+    except ValueError as error:
+        raise errors.BadRequest("cannot read the log cursor: use one that an earlier answer gave") from error
+
+
+def tail(log: ReplicaLog, count: int) -> list[str]:
+    """The last lines, oldest first."""
+    last = list(islice(_descending(log, EARLIEST, LATEST, b""), count))
+    return [line.text.decode(errors="replace") for line in reversed(last)]
+
+
+def forget(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+class Follower:
+    """Where somebody who follows a runtime's log has come to, in each replica's log."""
+
+    def __init__(self, directory: Path, query: LogQuery) -> None:
+        self._directory = directory
+        self._query = query
+        self._places: dict[str, Position] = {}
+        if query.cursor is None and query.since is None:
+            for log in replicas(directory, query.replica_id):
+                self._places[log.replica_id] = log.end()
+
+    def first(self) -> list[Found]:
+        """What was there already from the query's cursor or time on."""
+        after = decode_cursor(self._query.cursor) if self._query.cursor else None
+        found: list[Found] = []
+        for log in replicas(self._directory, self._query.replica_id):
+            if log.replica_id not in self._places:
+                end = log.end()
+                asked = LogQuery(since=self._query.since)
+                found += [item for item in _replica(log, asked, after) if item.line.position < end]
+                self._places[log.replica_id] = end
+        return sorted(item for item in found if matches(item.line, self._query))
+
+    def further(self, unfinished: bool) -> list[Found]:
+        """What was written since the last call."""
+        found: list[Found] = []
+        for log in replicas(self._directory, self._query.replica_id):
+            found += self._further(log, unfinished)
+        return sorted(item for item in found if matches(item.line, self._query))
+
+    def _further(self, log: ReplicaLog, unfinished: bool) -> Iterator[Found]:
+        place = self._places.setdefault(log.replica_id, Position(0, 0))
+        for segment in log.segments():
+            if segment.number < place.segment:
+                continue
+            offset = place.offset if segment.number == place.segment else 0
+            for line in logfile.forward(segment, logfile.next_line(segment, offset), b"", unfinished):
+                self._places[log.replica_id] = Position(segment.number, line.position.offset + 1)
+                yield Found(Key(line.time, log.replica_id, line.position), line)
+
+
+async def follow(directory: Path, query: LogQuery, call: Callable[..., Any]) -> AsyncIterator[LogLine]:
+    """Lines as they are written, until the caller stops. `call` runs a blocking function elsewhere."""
+    with inotify.Watcher() as watcher:
+        _watch(watcher, directory)
+        follower: Follower = await call(partial(Follower, directory, query))
+        for found in await call(follower.first):
+            yield present(found)
+        while True:
+            changed = await _changed(watcher)
+            _watch(watcher, directory)
+            for found in await call(partial(follower.further, unfinished=not changed)):
+                yield present(found)
+
+
+def _watch(watcher: inotify.Watcher, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    watcher.watch(directory, inotify.CREATED)
+    for entry in directory.iterdir():
+        watcher.watch(entry, CHANGES)
+
+
+async def _changed(watcher: inotify.Watcher) -> bool:
+    """Whether something was written; False after a while in which nothing was."""
+    try:
+        await asyncio.wait_for(watcher.changes(), IDLE_SECONDS)
+    except TimeoutError:
+        return False
+    return True

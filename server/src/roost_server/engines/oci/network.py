@@ -1,0 +1,105 @@
+"""The network of boxes: a point-to-point link each, so that no two of them share a segment.
+
+runc makes a box's network namespace, owned by the box's user namespace; this file joins it to the host while the box's
+first process still waits to be started. The host's end carries a route to the one address behind it. The host's own
+address in the range lies on the loopback device. Removing a namespace removes both ends of its link.
+"""
+
+import contextlib
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute, NetlinkError
+
+from roost_server.engines.oci import addresses
+from roost_server.engines.oci.installation import Installation
+from roost_server.engines.oci.linux import calls, netlink
+
+LOOPBACK = 1
+INSIDE = "eth0"
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+def routes() -> Iterable[IPv4Network]:
+    """Every range this machine has a route to, the default route aside."""
+    with IPRoute() as route:
+        for entry in route.get_routes(family=socket.AF_INET):
+            target = _attributes(entry).get("RTA_DST")
+            if target and entry["dst_len"]:
+                yield IPv4Network(f"{target}/{entry['dst_len']}", strict=False)
+
+
+def _attributes(message: Any) -> dict[str, Any]:
+    return dict(message["attrs"])
+
+
+class Network:
+    def __init__(self, installation: Installation) -> None:
+        self._prefix = installation.veth_prefix
+        self._network = installation.network
+        self._gateway = addresses.gateway(installation.network)
+        self._mtu = 1500
+
+    def prepare(self) -> None:
+        """The host's address in the range, forwarding, and the packet size of the way out."""
+        with IPRoute() as route:
+            with contextlib.suppress(NetlinkError):  # it is there already
+                route.addr("add", index=LOOPBACK, address=str(self._gateway), prefixlen=32)
+            self._mtu = _mtu_of_default_route(route)
+        if FORWARDING.read_text().strip() != "1":
+            FORWARDING.write_text("1")
+
+    def attach(self, pid: int, address: IPv4Address) -> None:
+        """Join the network namespace of `pid` to the host. Call once for a namespace."""
+        name = self.interface(address)
+        with netlink.open_socket() as outside:
+            netlink.send(outside, [netlink.veth(name, INSIDE, pid, self._mtu)])
+            _without_ipv6(name)
+            index = socket.if_nametoindex(name)
+            netlink.send(outside, [netlink.host_route(index, address, self._gateway)])
+        with calls.network_namespace(pid):
+            inside = netlink.open_socket()
+            index = socket.if_nametoindex(INSIDE)
+        with inside:
+            wanted = [netlink.address(index, address), netlink.up(index), netlink.default_route(index, self._gateway)]
+            netlink.send(inside, wanted)
+
+    def interface(self, address: IPv4Address) -> str:
+        """The host's end: at most 15 characters, as the kernel demands."""
+        return f"{self._prefix}{int(address) - int(self._network.network_address):04x}"
+
+    def detach(self, address: IPv4Address) -> None:
+        """Remove a link whose namespace is kept alive by something. What is gone is left alone."""
+        with IPRoute() as route:
+            _remove_links(route, self.interface(address))
+
+    def destroy(self) -> None:
+        with IPRoute() as route:
+            _remove_links(route, self._prefix)
+            with contextlib.suppress(NetlinkError):
+                route.addr("delete", index=LOOPBACK, address=str(self._gateway), prefixlen=32)
+
+
+def _without_ipv6(interface: str) -> None:
+    """No link-local address on the host's end; boxes speak IPv4 only."""
+    switch = Path(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6")
+    if switch.exists():
+        switch.write_text("1")
+
+
+def _remove_links(route: IPRoute, prefix: str) -> None:
+    for link in route.get_links():
+        if _attributes(link).get("IFLA_IFNAME", "").startswith(prefix):
+            with contextlib.suppress(NetlinkError):
+                route.link("delete", index=link["index"])
+
+
+def _mtu_of_default_route(route: IPRoute) -> int:
+    for entry in route.get_default_routes(family=socket.AF_INET):
+        index = _attributes(entry).get("RTA_OIF")
+        if index:
+            return int(_attributes(route.get_links(index)[0]).get("IFLA_MTU", 1500))
+    return 1500

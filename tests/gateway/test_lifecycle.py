@@ -120,6 +120,33 @@ async def test_somebody_elses_process_with_envoys_old_id_is_left_alone(settings)
         assert last.pid != os.getpid()
 
 
+async def test_an_envoy_that_nobody_wrote_down_is_ended_and_replaced(settings):
+    async with agent(echo) as up, closing(settings) as last:
+        stray = await first_run(settings, up)
+        (settings.gateway_dir / "envoy.json").unlink()
+        await last.start()
+        assert last.pid != stray
+        assert not identity.of(stray, "").alive()
+
+
+async def test_the_log_is_moved_aside_when_it_is_large(settings, gateway):
+    with settings.log_file.open("ab") as log:
+        log.truncate(11 * 1024 * 1024)
+    await gateway.keep_up()
+    assert settings.log_file.with_suffix(".log.1").stat().st_size > 10 * 1024 * 1024
+    await gateway.close(stop_traffic=True)
+    assert "SIGTERM" in settings.log_file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"http_host": "localhost"}, "http_host"), ({"https_port": 80, "http_port": 80}, "https_port")],
+)
+async def test_settings_that_cannot_be_used_are_named(settings, change, named):
+    with pytest.raises(errors.Invalid, match=named):
+        await EnvoyGateway(dataclasses.replace(settings, **change)).start()
+
+
 async def test_other_ports_restart_envoy(settings):
     async with agent(echo) as up:
         pid = await first_run(settings, up)

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -101,6 +103,22 @@ async def test_an_open_websocket_counts_as_a_request_in_flight(gateway, settings
 async def test_requests_cannot_be_counted_before_the_first_publish(gateway):
     with pytest.raises(errors.Unavailable):
         await gateway.in_flight()
+
+
+async def test_an_envoy_that_does_not_answer_gets_the_snapshot_when_it_does(settings, client):
+    gateway = EnvoyGateway(dataclasses.replace(settings, confirm_seconds=0.2))
+    await gateway.start()
+    try:
+        await gateway.publish(Snapshot())
+        os.kill(gateway.pid, signal.SIGSTOP)
+        with pytest.raises(errors.Unavailable):
+            await gateway.publish(Snapshot((route(unavailable=STOPPED),)))
+        os.kill(gateway.pid, signal.SIGCONT)
+        async with asyncio.timeout(10):
+            while (await client(HOST).get("/")).status_code == 404:
+                pass
+    finally:
+        await gateway.close(stop_traffic=True)
 
 
 async def test_publishing_the_same_again_sends_nothing(gateway):

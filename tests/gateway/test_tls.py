@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import websockets
 from roost_server.domain import errors
 from roost_server.domain.route import Snapshot
 from roost_server.gateway.certificates import Authority
@@ -15,7 +16,7 @@ from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
 
 from gateway.stories import HOST, leading_to, route
-from gateway.upstreams import agent, echo
+from gateway.upstreams import Agent, agent, echo
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +36,21 @@ async def test_a_client_that_trusts_the_local_ca_reaches_the_agent(gateway, sett
         answer = await get(settings, HOST, settings.tls_dir / "ca.crt", http2=http2)
     assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
     assert answer.json()["headers"]["x-forwarded-proto"] == "https"
+
+
+async def test_a_websocket_passes_over_tls(gateway, settings):
+    async def shout(socket: websockets.ServerConnection) -> None:
+        async for message in socket:
+            await socket.send(message.upper())
+
+    trusted = ssl.create_default_context(cafile=str(settings.tls_dir / "ca.crt"))
+    async with websockets.serve(shout, "127.0.0.1", 0) as server:
+        await gateway.publish(leading_to(Agent(server.sockets[0].getsockname()[1])))
+        async with websockets.connect(
+            f"wss://{HOST}/", ssl=trusted, host="127.0.0.1", port=settings.https_port, proxy=None
+        ) as socket:
+            await socket.send("word")
+            assert await socket.recv() == "WORD"
 
 
 async def test_an_unknown_host_below_the_domain_is_404_over_tls_too(gateway, settings):
@@ -69,7 +85,7 @@ async def test_the_operators_certificate_is_used_and_read_again_when_replaced(se
         await gateway.publish(Snapshot())
         assert (await get(settings, "x.agents.example.com", tmp_path / "first" / "ca.crt")).status_code == 404
         write_operators(settings, second)
-        await gateway.renew_certificates()
+        await gateway.keep_up()
         await gateway.publish(Snapshot((route(host="y.agents.example.com"),)))
         assert (await get(settings, "x.agents.example.com", tmp_path / "second" / "ca.crt")).status_code == 404
 

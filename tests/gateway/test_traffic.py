@@ -107,6 +107,35 @@ async def test_a_dead_replica_beside_a_living_one_fails_no_request(gateway, clie
     assert {answer.status_code for answer in answers} == {200}
 
 
+async def test_a_get_on_a_connection_that_the_agent_just_closed_is_sent_again(gateway, client):
+    async def answer_once(exchange: Exchange) -> None:
+        await exchange.answer(body=b"ok")
+        raise ConnectionResetError
+
+    async with agent(answer_once) as up:
+        await gateway.publish(leading_to(up))
+        caller = client(HOST)
+        assert {(await caller.get("/")).status_code for _ in range(100)} == {200}
+
+
+async def test_a_lone_replica_that_comes_back_is_used_at_once(gateway, client):
+    caller = client(HOST)
+    async with agent(echo) as up:
+        await gateway.publish(leading_to(up))
+    for _ in range(5):
+        assert (await caller.get("/")).status_code == 503
+    async with agent(echo, port=up.port):
+        assert (await caller.get("/")).status_code == 200
+
+
+async def test_requests_are_counted_by_route_for_prometheus(gateway, client):
+    async with agent(echo) as up:
+        await gateway.publish(leading_to(up))
+        for _ in range(3):
+            await client(HOST).get("/")
+    assert 'envoy_cluster_upstream_rq_total{envoy_cluster_name="h1/r1"} 3' in await gateway.metrics()
+
+
 async def test_replicas_share_the_requests(gateway, client):
     async with agent(upstreams.named("one")) as one, agent(upstreams.named("two")) as two:
         await gateway.publish(leading_to(one, two))

@@ -1,6 +1,7 @@
 """Route and Snapshot: the complete gateway configuration, as values. Computed whole, every time."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 @dataclass(frozen=True)
@@ -11,6 +12,15 @@ class Backend:
     address: str
     port: int
     draining: bool = False
+
+
+class Refusal(StrEnum):
+    """Why the gateway itself could not pass on a request to a replica that was ready: `reason` in its answer."""
+
+    UNREACHABLE = "unreachable"  # the replica does not take connections
+    DISCONNECTED = "disconnected"  # the replica closed the connection before it answered
+    OVERLOADED = "overloaded"  # the gateway has no room for more connections
+    IDLE_TIMEOUT = "idle_timeout"  # nothing was sent for too long
 
 
 @dataclass(frozen=True)

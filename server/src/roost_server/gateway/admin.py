@@ -50,6 +50,10 @@ class Admin:
         """All that Envoy holds, as its `/config_dump` with endpoints."""
         return dict(json.loads(await self._call("GET", "/config_dump", {"include_eds": ""})))
 
+    async def prometheus(self) -> str:
+        """Statistics that were ever written, in Prometheus' text format."""
+        return (await self._call("GET", "/stats/prometheus", {"usedonly": ""})).decode()
+
     async def reopen_logs(self) -> None:
         """Make Envoy write to the log file's path anew, after the file was moved."""
         await self._call("POST", "/reopen_logs")

@@ -85,7 +85,7 @@ class Subscription:
         """Take in a DeltaDiscoveryRequest: subscriptions, and the answer to the response under way."""
         if not self.opened:
             self._open(request)
-        elif request.resource_names_subscribe or request.resource_names_unsubscribe:
+        elif self.kind not in EVERYTHING:
             self._subscribe(request)
         if self.unanswered is not None and request.response_nonce == self.unanswered.nonce:
             self._settle(request.error_detail.message if request.HasField("error_detail") else "")

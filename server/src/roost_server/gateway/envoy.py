@@ -52,7 +52,7 @@ class EnvoyGateway:
         except BaseException:
             await self.close()
             raise
-        self._upkeep = asyncio.create_task(self._keep_up())
+        self._upkeep = asyncio.create_task(self._keep_up_regularly())
 
     async def publish(self, snapshot: Snapshot) -> None:
         """As the contract says; only what differs from what Envoy holds is sent."""
@@ -96,21 +96,24 @@ class EnvoyGateway:
     def _envoy_started(self) -> None:
         self._fresh = True
 
-    async def _keep_up(self) -> None:
-        """Certificates and the log file, every minute."""
-        while True:
-            await asyncio.sleep(UPKEEP_SECONDS)
-            try:
-                await self.renew_certificates()
-                await self._bound_log()
-            except (errors.RoostError, OSError) as error:
-                log.error("gateway upkeep failed", error=str(error))
-
-    async def renew_certificates(self) -> None:
-        """Serve new certificates in place of those about to end or replaced by the operator."""
+    async def keep_up(self) -> None:
+        """What is due every minute: certificates about to end or replaced by the operator, and the log file."""
         if self._tls.renew() and self._snapshot is not None:
             log.info("renewed certificates")
             await self._xds.want(self._builder.build(self._snapshot, self._tls.secrets()))
+        await self._bound_log()
+
+    async def metrics(self) -> str:
+        """Envoy's own statistics, as Prometheus reads them. A route's cluster is `h1/<route>` or `h2/<route>`."""
+        return await self.admin.prometheus()
+
+    async def _keep_up_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(UPKEEP_SECONDS)
+            try:
+                await self.keep_up()
+            except (errors.RoostError, OSError) as error:
+                log.error("gateway upkeep failed", error=str(error))
 
     async def _bound_log(self) -> None:
         """The log is at most twice LOG_MAX_BYTES, in two files."""

@@ -52,6 +52,23 @@ def write(path: Path, identity: Identity) -> None:
     fresh.replace(path)
 
 
+def find(binary: str, argument: str) -> list[Identity]:
+    """Processes of this program with this argument: those that were started and never written down."""
+    return [of(pid, "") for pid in _pids() if _is_started_as(pid, binary, argument)]
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _is_started_as(pid: int, binary: str, argument: str) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return False
+    return Path(words[0]).name == binary and argument in words
+
+
 def _boot_id() -> str:
     return BOOT_ID.read_text().strip()
 

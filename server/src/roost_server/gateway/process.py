@@ -56,6 +56,7 @@ class EnvoyProcess:
         if found is not None and found.alive():
             await self._take_over(found)
         if self._identity is None:
+            await self._end_strays()
             ports.check(self._settings)
             self._spawn()
         self._watch = asyncio.create_task(self._keep_alive())
@@ -88,6 +89,12 @@ class EnvoyProcess:
         log.info("restarting envoy: its settings or version changed", pid=found.pid)
         await self._end(found)
 
+    async def _end_strays(self) -> None:
+        """An Envoy of ours whose server ended before it could write it down."""
+        for stray in identity.find(BINARY.name, str(self._bootstrap_file)):
+            log.info("ending an envoy that was not written down", pid=stray.pid)
+            await self._end(stray)
+
     def _fingerprint(self) -> str:
         facts = BINARY.stat()
         return identity.fingerprint(
@@ -100,6 +107,7 @@ class EnvoyProcess:
             *("--concurrency", str(self._settings.workers)),
             *("--log-path", str(self._settings.log_file)),
             *("--log-level", "warning"),
+            *("--file-flush-interval-msec", "1000"),
             "--disable-hot-restart",
         ]
 
@@ -134,7 +142,14 @@ class EnvoyProcess:
             failures = 0 if time.monotonic() - since > STEADY_SECONDS else failures + 1
             log.error("envoy ended", pid=self.pid, exit_code=_reap(self.pid), restarts=failures)
             await asyncio.sleep(_pause_seconds(failures))
+            self._spawn_again()
+
+    def _spawn_again(self) -> None:
+        """A failure, such as a full disk, is tried again like an Envoy that ends at once."""
+        try:
             self._spawn()
+        except OSError as error:
+            log.error("envoy cannot be started", error=str(error))
 
     async def _ended(self) -> None:
         if self._identity is not None:

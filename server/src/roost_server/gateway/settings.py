@@ -1,5 +1,6 @@
 """What the Envoy gateway needs to be told; `server.py` fills it from the platform's settings."""
 
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class GatewaySettings:
 
     def check(self) -> None:
         """Raises `Invalid` naming the setting that cannot be used."""
+        self._check_addresses()
         for path in (self.xds_socket, self.admin_socket):
             if len(str(path).encode()) > SOCKET_PATH_MAX:
                 raise errors.Invalid(
@@ -58,3 +60,11 @@ class GatewaySettings:
                 )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise errors.Invalid("cannot use tls_certificate without tls_key or the other way round: set both")
+
+    def _check_addresses(self) -> None:
+        try:
+            ipaddress.ip_address(self.http_host)
+        except ValueError as error:
+            raise errors.Invalid(f'cannot use http_host "{self.http_host}": it must be an IP address') from error
+        if self.http_port == self.https_port:
+            raise errors.Invalid(f"cannot use {self.http_port} for both http_port and https_port: choose two ports")

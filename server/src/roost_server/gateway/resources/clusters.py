@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
+from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import address_pb2, config_source_pb2, health_check_pb2, protocol_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
@@ -91,6 +91,7 @@ def _definition(options: Callable[[], Any], connect_timeout_seconds: float) -> b
         lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
         circuit_breakers=_no_circuit_breaking(),
         common_lb_config=_common_lb(),
+        outlier_detection=_outlier_detection(),
         upstream_connection_options=_keepalive(),
     )
     cluster.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options(), deterministic=True)
@@ -103,6 +104,27 @@ def _common_lb() -> Any:
     return cluster_pb2.Cluster.CommonLbConfig(
         healthy_panic_threshold={"value": 0.0},
         update_merge_window=duration(0),
+    )
+
+
+def _outlier_detection() -> Any:
+    """A replica that does not take connections is passed over for a few seconds, unless it is the only one. What
+    replicas answer never counts against them."""
+    never = {"value": 0}
+    return outlier_detection_pb2.OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure={"value": 3},
+        enforcing_consecutive_local_origin_failure={"value": 100},
+        enforcing_local_origin_success_rate=never,
+        enforcing_consecutive_5xx=never,
+        enforcing_consecutive_gateway_failure=never,
+        enforcing_success_rate=never,
+        enforcing_failure_percentage=never,
+        enforcing_failure_percentage_local_origin=never,
+        max_ejection_percent={"value": 50},
+        interval=duration(5),
+        base_ejection_time=duration(2),
+        max_ejection_time=duration(10),
     )
 
 

@@ -12,6 +12,7 @@ from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from roost_server.domain import errors
+from roost_server.domain.route import Refusal
 
 JSON = "application/json"
 NO_ROUTE = ("NR",)
@@ -27,22 +28,24 @@ class Reply:
 
     error: type[errors.RoostError]
     detail: str
-    reason: str | None = None
+    reason: Refusal | None = None
     retry_after_seconds: int | None = None
 
 
 BY_FLAGS: tuple[tuple[tuple[str, ...], Reply], ...] = (
     (NO_ROUTE, Reply(errors.NotFound, 'cannot route host "%REQ(:AUTHORITY)%": no runtime answers to it')),
-    (OVERLOADED, Reply(errors.Unavailable, "cannot take more connections: the gateway is full", "overloaded", 1)),
+    (OVERLOADED, Reply(errors.Unavailable, "cannot take more connections: the gateway is full", Refusal.OVERLOADED, 1)),
     (
         NOT_REACHED,
-        Reply(errors.Unavailable, "cannot connect to a replica of this runtime: try again soon", "unreachable", 1),
+        Reply(
+            errors.Unavailable, "cannot connect to a replica of this runtime: try again soon", Refusal.UNREACHABLE, 1
+        ),
     ),
     (
         DISCONNECTED,
-        Reply(errors.BadGateway, "cannot pass the answer on: the replica closed the connection", "disconnected"),
+        Reply(errors.BadGateway, "cannot pass the answer on: the replica closed the connection", Refusal.DISCONNECTED),
     ),
-    (TIMED_OUT, Reply(errors.TimedOut, "cannot wait longer: the request was idle for too long", "idle_timeout")),
+    (TIMED_OUT, Reply(errors.TimedOut, "cannot wait longer: the request was idle for too long", Refusal.IDLE_TIMEOUT)),
 )
 
 BY_STATUS: tuple[tuple[int, Reply], ...] = (
@@ -82,7 +85,7 @@ def _mapper(when: Any, reply: Reply) -> Any:
 
 def _envelope(reply: Reply) -> dict[str, Any]:
     body = {"code": reply.error.code, "detail": reply.detail, "type": reply.error.type}
-    return body if reply.reason is None else {**body, "reason": reply.reason}
+    return body if reply.reason is None else {**body, "reason": reply.reason.value}
 
 
 def _refusal_as_it_is() -> Any:

@@ -1,65 +1,83 @@
-"""Routes: compute the whole snapshot, publish it, record which replicas get traffic and tell who waited for that."""
+"""Routes: compute the whole snapshot, publish it, record which replicas get traffic and tell who waited for that.
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+The snapshot is always whole; what makes it cheap is that a runtime whose situation has not changed keeps the routes
+computed before, and that versions, being immutable, are read once.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
 
 from roost_server.domain import routing
-from roost_server.domain.config import RuntimeConfig
-from roost_server.domain.endpoint import Endpoint
-from roost_server.domain.replica import Replica
-from roost_server.domain.route import Snapshot
-from roost_server.domain.routing import Situated
+from roost_server.domain.replica import ReplicaStatus
+from roost_server.domain.route import Route, Snapshot
+from roost_server.domain.routing import Ports, Situated
 from roost_server.gateway.gateway import Gateway
-from roost_server.store import endpoints, leases, replicas, runtimes, tables, versions, workspaces
+from roost_server.store import leases, replicas, tables, traffic, versions
 from roost_server.store.store import Store, Tx
+from roost_server.store.traffic import Traffic
+
+REST = 2.0
+"""After a publish that took a second, rest for so many: a large fleet's publishing leaves the loop to others."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Routes:
     store: Store
     gateway: Gateway
     domain: str
+    _ports: dict[tuple[str, int], Ports] = field(default_factory=dict)
+    _known: dict[str, tuple[Situated, tuple[Route, ...]]] = field(default_factory=dict)
+    _not_before: float = 0.0
 
     async def publish(self) -> None:
         """Raises `Unavailable` when the gateway does not confirm."""
+        await asyncio.sleep(self._not_before - time.monotonic())
+        began = time.monotonic()
         async with self.store.read() as tx:
-            everyone = await replicas.everything(tx)
-            snapshot = await compute(tx, everyone, self.domain)
+            seen = await traffic.read(tx)
+            await self._learn_ports(tx, seen)
+        snapshot = self._compute(seen)
         await self.gateway.publish(snapshot)
-        routed = routing.routed(snapshot)
-        if {replica.id for replica in everyone if replica.routed} != routed:
-            await self._record(routed)
+        await self._record(seen, routing.routed(snapshot))
+        now = time.monotonic()
+        self._not_before = now + (now - began) * REST
 
-    async def _record(self, routed: set[str]) -> None:
+    async def _learn_ports(self, tx: Tx, seen: Traffic) -> None:
+        needed = {(runtime_id, one.version) for runtime_id, many in seen.replicas.items() for one in many}
+        missing: dict[str, set[int]] = {}
+        for runtime_id, number in needed - self._ports.keys():
+            missing.setdefault(runtime_id, set()).add(number)
+        if missing:
+            for key, version in (await versions.in_use(tx, missing)).items():
+                self._ports[key] = routing.ports_of(version.config)
+        self._ports = {key: self._ports[key] for key in needed}
+
+    def _compute(self, seen: Traffic) -> Snapshot:
+        known: dict[str, tuple[Situated, tuple[Route, ...]]] = {}
+        for runtime in seen.runtimes:
+            its_replicas = seen.replicas.get(runtime.id, [])
+            ports = {one.version: self._ports[runtime.id, one.version] for one in its_replicas}
+            ends = seen.endpoints.get(runtime.id, [])
+            situated = Situated(runtime, tuple(ends), tuple(its_replicas), ports)
+            before = self._known.get(runtime.id)
+            same = before is not None and before[0] == situated
+            known[runtime.id] = before if before and same else (situated, routing.routes_of(situated, self.domain))
+        self._known = known
+        return Snapshot(tuple(route for _, routes in known.values() for route in routes))
+
+    async def _record(self, seen: Traffic, routed: set[str]) -> None:
+        changed = {
+            (runtime_id, one.id): one.status == ReplicaStatus.STOPPING
+            for runtime_id, many in seen.replicas.items()
+            for one in many
+            if one.routed != (one.id in routed)
+        }
+        if not changed:
+            return
+        ids = {replica_id for _, replica_id in changed}
         async with self.store.write() as tx:
-            changed = await replicas.set_routed(tx, routed)
-            await leases.wake(tx, tables.runtimes, *{replica.runtime_id for replica in changed})
-            await leases.wake(tx, tables.replicas, *[r.id for r in changed if r.status == "stopping"])
-
-
-async def compute(tx: Tx, everyone: Sequence[Replica], domain: str) -> Snapshot:
-    """The snapshot of everything, from one consistent view."""
-    by_runtime: dict[str, list[Replica]] = defaultdict(list)
-    for replica in everyone:
-        by_runtime[replica.runtime_id].append(replica)
-    ends: dict[str, list[Endpoint]] = defaultdict(list)
-    for endpoint in await endpoints.everything(tx):
-        ends[endpoint.runtime_id].append(endpoint)
-    numbers = {runtime_id: {replica.version for replica in rows} for runtime_id, rows in by_runtime.items()}
-    configs: dict[str, dict[int, RuntimeConfig]] = defaultdict(dict)
-    for (runtime_id, number), version in (await versions.in_use(tx, numbers)).items():
-        configs[runtime_id][number] = version.config
-    places = await workspaces.all_by_id(tx)
-    situated = [
-        Situated(
-            runtime,
-            places[runtime.workspace_id].slug,
-            places[runtime.workspace_id].organization_slug,
-            ends[runtime.id],
-            by_runtime[runtime.id],
-            configs[runtime.id],
-        )
-        for runtime in await runtimes.everything(tx)
-    ]
-    return routing.snapshot(situated, domain)
+            await replicas.set_routed(tx, ids & routed, True)
+            await replicas.set_routed(tx, ids - routed, False)
+            await leases.wake(tx, tables.runtimes, *{runtime_id for runtime_id, _ in changed})
+            await leases.wake(tx, tables.replicas, *[id_ for (_, id_), stopping in changed.items() if stopping])

@@ -1,5 +1,6 @@
 """Replicas."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -99,15 +100,10 @@ async def retry_failed(tx: Tx, runtime_id: str) -> None:
     tx.nudge("replicas")
 
 
-async def set_routed(tx: Tx, routed: set[str]) -> list[Replica]:
-    """Record which replicas the gateway sends new requests to; the replicas for which that changed."""
-    rows = [_replica(row) for row in await tx.all(sa.select(*_COLUMNS))]
-    changed = [row for row in rows if row.routed != (row.id in routed)]
-    for value in (True, False):
-        ids = [row.id for row in changed if (row.id in routed) is value]
-        if ids:
-            await tx.run(sa.update(table).where(table.c.id.in_(ids)).values(routed=value))
-    return changed
+async def set_routed(tx: Tx, ids: Collection[str], routed: bool) -> None:
+    """Record that the gateway sends new requests to these, or no longer does."""
+    if ids:
+        await tx.run(sa.update(table).where(table.c.id.in_(ids)).values(routed=routed))
 
 
 def seconds_since(moment: datetime) -> float:

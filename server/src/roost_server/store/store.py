@@ -50,6 +50,10 @@ class Tx:
         """Rows; `values` fill the statement's bound parameters."""
         return (await self._connection.execute(statement, values)).mappings().all()
 
+    async def tuples(self, statement: sa.Executable) -> Sequence[tuple[Any, ...]]:
+        """Rows as plain tuples, for reads of very many."""
+        return (await self._connection.execute(statement)).tuples().all()
+
     async def first(self, statement: sa.Executable, **values: Any) -> Row | None:
         return (await self._connection.execute(statement, values)).mappings().first()
 

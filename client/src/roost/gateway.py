@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from roost import errors
+from roost import errors, http
 from roost.models import RuntimeState
 
 
@@ -64,7 +64,6 @@ def url_of(runtime: RuntimeState, exposed_port: int | None) -> str:
 
 def failed(error: httpx.HTTPError | httpx.InvalidURL, runtime: RuntimeState) -> errors.UnreachableError:
     """What a failure of the connection to a runtime means."""
-    cause = str(error) or type(error).__name__
-    if isinstance(error, httpx.TimeoutException):
-        cause = "it took too long"
-    return errors.UnreachableError(f'cannot call runtime "{runtime.name}" at {runtime.url}: {cause}')
+    cause = "it took too long" if isinstance(error, httpx.TimeoutException) else http.cause(error)
+    hint = "the gateway does not answer; is the server running?" if isinstance(error, http.NEVER_REACHED) else None
+    return errors.UnreachableError(f'cannot call runtime "{runtime.name}" at {runtime.url}: {cause}', hint=hint)

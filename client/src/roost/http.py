@@ -1,5 +1,6 @@
 """How both clients speak HTTP: headers, timeouts, trust, and what a failure of httpx means."""
 
+import re
 import ssl
 from typing import Any
 
@@ -12,6 +13,7 @@ from roost.settings import Connection
 MARGIN_SECONDS = 15.0
 """Patience beyond the time that the server was allowed to take."""
 
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 NEVER_REACHED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -60,13 +62,14 @@ def unreachable(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> errors.U
     """What a failure of the connection means for the caller."""
     if isinstance(error, NEVER_REACHED):
         return errors.UnreachableError(
-            f"cannot reach the Roost server at {url}: {_cause(error)}",
+            f"cannot reach the Roost server at {url}: {cause(error)}",
             hint="start it with `./up` or `roost-server run`, or name another one with ROOST_URL or `roost login URL`",
         )
     if isinstance(error, httpx.TimeoutException):
         return errors.UnreachableError(f"cannot get an answer from the Roost server at {url}: it took too long")
-    return errors.UnreachableError(f"cannot finish the request: the connection to {url} broke: {_cause(error)}")
+    return errors.UnreachableError(f"cannot finish the request: the connection to {url} broke: {cause(error)}")
 
 
-def _cause(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def cause(error: Exception) -> str:
+    """ "Connection refused", without the number before it."""
+    return _ERRNO.sub("", str(error)) or type(error).__name__

@@ -49,9 +49,10 @@ class Runtime(models.RuntimeState):
 
         `on_change` is called after every look at it. Raises `RuntimeFailed` when it is in `error`, `WaitTimeout`.
         """
-        return self._settle(Deadline(timeout, watched=on_change is not None), on_change)
+        return self.settle(Deadline(timeout, watched=on_change is not None), on_change)
 
-    def _settle(self, deadline: Deadline, on_change: OnChange | None = None) -> Self:
+    def settle(self, deadline: Deadline, on_change: OnChange | None = None) -> Self:
+        """`wait` until a deadline that began earlier."""
         while True:
             if on_change is not None:
                 on_change(self)
@@ -62,7 +63,7 @@ class Runtime(models.RuntimeState):
     def _bring_to(self, verb: str, wait: bool, timeout: float | None, on_change: OnChange | None) -> Self:
         deadline = Deadline(timeout, watched=on_change is not None)
         self._ask(calls.verb(self._path(verb), wait=deadline.slice() if wait else 0.0))
-        return self._settle(deadline, on_change) if wait else self
+        return self.settle(deadline, on_change) if wait else self
 
     def start(self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange | None = None) -> Self:
         """Bring it up again; a failed one tries again at once. Raises `RuntimeFailed`, `WaitTimeout`."""
@@ -119,7 +120,7 @@ class Runtime(models.RuntimeState):
         headers = calls.if_match(expected_revision)
         self._transport.send(Call("PUT", self._path("config"), json={"config": config}, headers=headers))
         self.refresh()
-        return self._settle(deadline, on_change) if wait else self
+        return self.settle(deadline, on_change) if wait else self
 
     def list_replicas(self) -> list[models.Replica]:
         """Its replicas, oldest first."""

@@ -1,7 +1,6 @@
 # Generated from aio/runtimes.py by client/scripts/make_sync.py; change that file instead.
 """The runtimes of a workspace: create, list, get, delete."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Unpack
 
@@ -35,13 +34,10 @@ class Runtimes:
         look at it. Raises `AlreadyExistsError`, `ValidationError`, `RuntimeFailed`, `WaitTimeout`.
         """
         body = {"name": name, "description": description, "config": _compose(image, config, options)}
-        watched = on_change is not None
-        first = Deadline(timeout, watched=watched).slice() if wait else 0.0
-        began = time.monotonic()
-        state = self._transport.read(models.RuntimeState, calls.create("/runtimes", body, wait=first))
-        runtime = Runtime(self._transport, state)
-        left = None if timeout is None else timeout - (time.monotonic() - began)
-        return runtime.wait(left, on_change=on_change) if wait else runtime
+        deadline = Deadline(timeout, watched=on_change is not None)
+        call = calls.create("/runtimes", body, wait=deadline.slice() if wait else 0.0)
+        runtime = Runtime(self._transport, self._transport.read(models.RuntimeState, call))
+        return runtime.settle(deadline, on_change) if wait else runtime
 
     def list(self, *, status: str | Iterable[str] = (), label: str | Iterable[str] = ()) -> Iterator[Runtime]:
         """All runtimes, newest first; `status` and `label` (`key=value`) narrow it down. Fetches pages as needed."""

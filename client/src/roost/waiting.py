@@ -36,7 +36,7 @@ def runtime_is_settled(runtime: RuntimeState, deadline: Deadline) -> bool:
         raise errors.RuntimeFailed(
             f'runtime "{runtime.name}" failed: {runtime.message or runtime.reason or "no reason was given"}',
             reason=runtime.reason,
-            hint=f"look closer with `roost logs {runtime.name}` and `roost events {runtime.name}`",
+            hint=_way_out(runtime),
         )
     if runtime.status in SETTLED:
         return True
@@ -47,6 +47,15 @@ def runtime_is_settled(runtime: RuntimeState, deadline: Deadline) -> bool:
             hint=f"it goes on; see how it stands with `roost inspect {runtime.name}`",
         )
     return False
+
+
+def _way_out(runtime: RuntimeState) -> str:
+    if (runtime.reason or "").startswith("image_"):
+        return (
+            f"correct it with `roost config set {runtime.name} build.source.ref=IMAGE`, "
+            f"or take it away with `roost rm {runtime.name}`"
+        )
+    return f"look closer with `roost logs {runtime.name}` and `roost events {runtime.name}`"
 
 
 def runtime_is_still_there(runtime: RuntimeState, deadline: Deadline) -> None:

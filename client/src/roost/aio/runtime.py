@@ -49,9 +49,10 @@ class AsyncRuntime(models.RuntimeState):
 
         `on_change` is called after every look at it. Raises `RuntimeFailed` when it is in `error`, `WaitTimeout`.
         """
-        return await self._settle(Deadline(timeout, watched=on_change is not None), on_change)
+        return await self.settle(Deadline(timeout, watched=on_change is not None), on_change)
 
-    async def _settle(self, deadline: Deadline, on_change: OnChange | None = None) -> Self:
+    async def settle(self, deadline: Deadline, on_change: OnChange | None = None) -> Self:
+        """`wait` until a deadline that began earlier."""
         while True:
             if on_change is not None:
                 on_change(self)
@@ -62,7 +63,7 @@ class AsyncRuntime(models.RuntimeState):
     async def _bring_to(self, verb: str, wait: bool, timeout: float | None, on_change: OnChange | None) -> Self:
         deadline = Deadline(timeout, watched=on_change is not None)
         await self._ask(calls.verb(self._path(verb), wait=deadline.slice() if wait else 0.0))
-        return await self._settle(deadline, on_change) if wait else self
+        return await self.settle(deadline, on_change) if wait else self
 
     async def start(
         self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange | None = None
@@ -125,7 +126,7 @@ class AsyncRuntime(models.RuntimeState):
         headers = calls.if_match(expected_revision)
         await self._transport.send(Call("PUT", self._path("config"), json={"config": config}, headers=headers))
         await self.refresh()
-        return await self._settle(deadline, on_change) if wait else self
+        return await self.settle(deadline, on_change) if wait else self
 
     async def list_replicas(self) -> list[models.Replica]:
         """Its replicas, oldest first."""

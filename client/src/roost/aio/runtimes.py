@@ -1,6 +1,5 @@
 """The runtimes of a workspace: create, list, get, delete."""
 
-import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Unpack
 
@@ -34,13 +33,10 @@ class AsyncRuntimes:
         look at it. Raises `AlreadyExistsError`, `ValidationError`, `RuntimeFailed`, `WaitTimeout`.
         """
         body = {"name": name, "description": description, "config": _compose(image, config, options)}
-        watched = on_change is not None
-        first = Deadline(timeout, watched=watched).slice() if wait else 0.0
-        began = time.monotonic()
-        state = await self._transport.read(models.RuntimeState, calls.create("/runtimes", body, wait=first))
-        runtime = AsyncRuntime(self._transport, state)
-        left = None if timeout is None else timeout - (time.monotonic() - began)
-        return await runtime.wait(left, on_change=on_change) if wait else runtime
+        deadline = Deadline(timeout, watched=on_change is not None)
+        call = calls.create("/runtimes", body, wait=deadline.slice() if wait else 0.0)
+        runtime = AsyncRuntime(self._transport, await self._transport.read(models.RuntimeState, call))
+        return await runtime.settle(deadline, on_change) if wait else runtime
 
     async def list(
         self, *, status: str | Iterable[str] = (), label: str | Iterable[str] = ()

@@ -1,0 +1,89 @@
+"""How one runtime is shown."""
+
+from typing import TYPE_CHECKING, Any
+
+from roost.cli import output
+from roost.models import Replica
+
+if TYPE_CHECKING:
+    from roost.runtime import Runtime
+
+
+def say_created(runtime: "Runtime") -> None:
+    """What a new runtime is, where it is, and what to do next."""
+    name = runtime.name
+    if runtime.status != "active":
+        print(f"{name} is {output.status(runtime.status)}; follow it with `roost inspect {name}`")
+        return
+    replicas = runtime.list_replicas()
+    took = f" after {max(sum(one.phases.values()) for one in replicas):.1f} s" if replicas else ""
+    answers = runtime.get_config().get("health") is not None
+    print(f"{name} is {output.status(runtime.status)}{took}")
+    steps = [
+        ("call it", f"roost call {name} /" if answers else ""),
+        ("go inside", f"roost exec {name} -- sh -c 'id; ls'"),
+    ]
+    output.pairs([("", ""), ("  url", runtime.alias_url or runtime.url), *((f"  {what}", how) for what, how in steps)])
+    output.pairs([("  logs     ", f"roost logs -f {name}")])
+
+
+def show(runtime: "Runtime", *, as_json: bool) -> None:
+    """Everything about one runtime."""
+    replicas, config, image = runtime.list_replicas(), runtime.get_config(), runtime.image()
+    if as_json:
+        parts = {"replica_list": replicas, "config": config, "image": image}
+        output.emit({**output.plain(runtime), **output.plain(parts)})
+        return
+    _show_head(runtime, f"{image.reference} {(image.digest or '')[:19]}".strip(), dict(config))
+    if replicas:
+        print()
+        output.table(("REPLICA", "STATUS", "VERSION", "ADDRESS", "RESTARTS", "STARTED IN"), [_row(r) for r in replicas])
+    for message in {one.message for one in replicas if one.message and one.message != runtime.message}:
+        print(f"\n{message}")
+
+
+def _show_head(runtime: "Runtime", image: str, config: dict[str, Any]) -> None:
+    size, health = config["resources"], config["health"]
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(runtime.labels.items()))
+    environment = ", ".join(sorted(config["runtime_server"]["env"]))
+    output.pairs(
+        [
+            ("name", runtime.name),
+            ("id", runtime.id),
+            ("description", runtime.description),
+            ("status", output.status(runtime.status) + (f" ({runtime.reason})" if runtime.reason else "")),
+            ("message", (runtime.message or "").replace("\n", "\n" + " " * 14)),
+            ("replicas", f"{runtime.replicas.ready} of {runtime.replicas.wanted} ready"),
+            ("url", runtime.url),
+            ("", runtime.alias_url or ""),
+            *_port_urls(runtime, config),
+            ("version", f"{runtime.version}" + (" (not served yet)" if runtime.stale else "")),
+            ("image", image),
+            ("size", f"{size['cpu_cores']:g} cores, {size['memory_mb']} MiB memory, {size['disk_mb']} MiB disk"),
+            ("health", f"GET {health['path']} on port {health['port']}" if health else "ready when its process runs"),
+            ("labels", labels),
+            ("env", environment),
+            ("created", f"{output.stamp(runtime.created_at)} ({output.age(runtime.created_at)} ago)"),
+        ]
+    )
+
+
+def _port_urls(runtime: "Runtime", config: dict[str, Any]) -> list[tuple[str, str]]:
+    ports = config["sandbox"]["exposed_ports"]
+    return [(f"port {port}", runtime.url.replace("://", f"://{port}-", 1)) for port in ports]
+
+
+def _row(one: Replica) -> tuple[str, ...]:
+    told = f"{one.status} ({one.reason})" if one.reason else one.status
+    if one.exit_code is not None:
+        told += f", exit code {one.exit_code}"
+    return one.id, told, str(one.version), one.address or "-", str(one.restarts), _phases(one)
+
+
+def _phases(one: Replica) -> str:
+    """ "0.42 s: image 0.30, process 0.12"; what took no time is left out."""
+    if not one.phases:
+        return "-"
+    parts = [f"{name} {seconds:.2f}" for name, seconds in one.phases.items() if seconds >= 0.005]
+    total = f"{sum(one.phases.values()):.2f} s"
+    return f"{total}: {', '.join(parts)}" if parts else total

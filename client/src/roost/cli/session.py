@@ -1,0 +1,33 @@
+"""Session: what the options before the command say, and the client they lead to."""
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from roost.client import Roost
+
+
+@dataclass
+class Session:
+    """`json` is set when the command line asks for output that programs read."""
+
+    json: bool = False
+
+
+def client(ctx: typer.Context, *, timeout: float = 60.0, retries: int = 2) -> "Roost":
+    """A client of the server that the options, the environment or the configuration file name."""
+    skip_httpx_command_line()
+    from roost.client import Roost
+
+    given: dict[str, Any] = ctx.find_root().params
+    return Roost(
+        given.get("url"), org=given.get("org"), workspace=given.get("workspace"), timeout=timeout, retries=retries
+    )
+
+
+def skip_httpx_command_line() -> None:
+    """Where click is installed, importing httpx also imports its own command line, pygments included: 0.2 s."""
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

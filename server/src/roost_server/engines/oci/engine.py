@@ -55,6 +55,7 @@ class OciEngine:
             await self._call(host.prepare)
             self._ready = host
             self._exec = Exec(host.runtime, host.installation.runc_root, host.cgroups, self._orphans)
+            self._orphans.start()
             self._keep(host.rotation.run())
 
     async def close(self) -> None:

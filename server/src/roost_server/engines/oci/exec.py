@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 from roost_server.domain import errors
 from roost_server.domain.exec import ExecRequest, ExecResult
@@ -51,18 +51,37 @@ class Output(asyncio.Protocol):
         return taken
 
 
+class Input(asyncio.BaseProtocol):
+    """Gives stdin to the command as fast as it reads."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+
+    def give(self, data: bytes) -> None:
+        """All of it, and then its end. Not within `connection_made`: asyncio would still add the closed pipe."""
+        if self._transport is not None:
+            self._transport.write(data)
+            self._transport.close()
+
+    def stop(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
 @dataclass(frozen=True)
 class Pipes:
     """The command's three descriptors, and our ends of them."""
 
     stdio: list[int]
-    stdin: asyncio.WriteTransport | None
+    stdin: Input | None
     stdout: Output
     stderr: Output
-
-    def stop_feeding(self) -> None:
-        if self.stdin is not None:
-            self.stdin.abort()
 
 
 class Exec:
@@ -102,7 +121,8 @@ class Exec:
         try:
             code, timed_out = await self._wait(replica_id, prepared.name, command, request.timeout_seconds)
         finally:
-            pipes.stop_feeding()
+            if pipes.stdin is not None:
+                pipes.stdin.stop()
         await _drain(pipes)
         return _result(replica_id, prepared, command, pipes, code, timed_out, began)
 
@@ -181,16 +201,15 @@ async def _open_pipes(request: ExecRequest) -> Pipes:
     return Pipes([stdin, out_writing, err_writing], feed, stdout, stderr)
 
 
-async def _fed(data: bytes) -> tuple[int, asyncio.WriteTransport | None]:
+async def _fed(data: bytes) -> tuple[int, Input | None]:
     """A descriptor that gives `data` and then its end."""
     if not data:
         return os.open(os.devnull, os.O_RDONLY), None
     reading, writing = os.pipe()
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(writing, "wb", 0))
-    transport.write(data)
-    transport.close()
-    return reading, transport
+    _, feed = await loop.connect_write_pipe(Input, os.fdopen(writing, "wb", 0))
+    feed.give(data)
+    return reading, feed
 
 
 async def _read(descriptor: int, request: ExecRequest) -> Output:

@@ -56,7 +56,7 @@ def replicas(directory: Path, replica_id: str | None) -> list[ReplicaLog]:
 def _replica(log: ReplicaLog, query: LogQuery, after: Key | None) -> Iterator[Found]:
     """One replica's lines in the query's order, within its times and beyond its cursor."""
     begin = _time(query.since) if query.since else EARLIEST
-    end = _time(query.until) if query.until else LATEST
+    end = _time(query.until).replace(b"000+", b"999+") if query.until else LATEST
     keyword = _keyword(query.contains)
     if query.order == "asc":
         begin = max(begin, after.time) if after else begin

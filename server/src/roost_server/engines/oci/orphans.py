@@ -58,6 +58,11 @@ class Orphans:
         self._commands: dict[int, Command] = {}
         self._numbers = itertools.count(1)
 
+    def start(self) -> None:
+        """Have an adopter ready, so that the first command does not wait for it."""
+        if self._socket is None:
+            self._begin()
+
     def run(self, argv: list[str], pid_file: Path, stdio: list[int]) -> Command:
         """Start `argv` (absolute path first), which ends after it wrote its child's id to `pid_file`.
 

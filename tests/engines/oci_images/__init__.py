@@ -1,0 +1,1 @@
+"""Images of the oci engine, against a real registry."""

@@ -13,6 +13,8 @@ from typing import Any, Self
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from roost.cli import startup
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -101,6 +103,9 @@ class Sections(TyperGroup):
         self.commands = Commands(entries)  # type: ignore[assignment]
         return self
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return startup.take_texts_as_they_are(super().get_params(ctx))
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         shown = [entry for entry in self.commands.entries.values() if not entry.hidden]  # type: ignore[attr-defined]
         width = max(len(entry.name) for entry in shown)
@@ -116,6 +121,9 @@ class Sections(TyperGroup):
 
 class Command(TyperCommand):
     """A command of this catalogue."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return startup.take_texts_as_they_are(super().get_params(ctx))
 
 
 def _make(entry: Entry) -> Any:
@@ -136,7 +144,7 @@ def _command(entry: Entry) -> Any:
     function = getattr(import_module(f"roost.cli.{module}"), name)
     text, examples = split_doc(function.__doc__ or "", entry.name)
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    options: dict[str, Any] = {"cls": getattr(function, "command_class", None), "hidden": entry.hidden}
+    options: dict[str, Any] = {"cls": getattr(function, "command_class", Command), "hidden": entry.hidden}
     app.command(entry.name, help=text, epilog=examples, **options)(function)
     return typer.main.get_command(app)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from roost import __version__, settings
-from roost.cli import output, session
+from roost.cli import output, startup
 from roost.cli.options import Json
 from roost.errors import RoostError
 
@@ -33,7 +33,7 @@ def login(
     if not token:
         raise typer.BadParameter("the token is empty", param_hint="--token-stdin")
     url = settings.check_url(url)
-    session.skip_httpx_command_line()
+    startup.skip_unused_imports()
     from roost.client import Roost
 
     with Roost(url, token, org, workspace, retries=1) as client:

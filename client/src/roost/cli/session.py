@@ -1,10 +1,11 @@
 """Session: what the options before the command say, and the client they lead to."""
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from roost.cli import startup
 
 if TYPE_CHECKING:
     from roost.client import Roost
@@ -19,15 +20,10 @@ class Session:
 
 def client(ctx: typer.Context, *, timeout: float = 60.0, retries: int = 2) -> "Roost":
     """A client of the server that the options, the environment or the configuration file name."""
-    skip_httpx_command_line()
+    startup.skip_unused_imports()
     from roost.client import Roost
 
     given: dict[str, Any] = ctx.find_root().params
     return Roost(
         given.get("url"), org=given.get("org"), workspace=given.get("workspace"), timeout=timeout, retries=retries
     )
-
-
-def skip_httpx_command_line() -> None:
-    """Where click is installed, importing httpx also imports its own command line, pygments included: 0.2 s."""
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

@@ -50,6 +50,8 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 @app.command()
 def run(config: ConfigFile = None) -> None:
     """Run the server in the foreground. Stopping it leaves replicas and gateway running."""
+    # The server forks only to exec; gRPC's own fork handlers would do nothing but log that they were skipped.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from roost_server.server import Server, Started
 
     chosen = _load(config)

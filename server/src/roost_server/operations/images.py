@@ -7,7 +7,7 @@ from roost_server.domain import errors
 from roost_server.domain import image as references
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.image import Image, ImageSource, ImageStatus
-from roost_server.operations import idempotency
+from roost_server.operations import idempotency, sources
 from roost_server.operations.caller import Caller
 from roost_server.operations.runtimes import Context
 from roost_server.store import events, images, leases
@@ -39,8 +39,11 @@ async def get(context: Context, caller: Caller, name: str) -> Image:
 
 
 async def pull(context: Context, caller: Caller, reference: str, auth: RegistryAuth | None) -> Image:
-    """Fetch an image ahead of its first deploy."""
+    """Fetch an image ahead of its first deploy. Asking for the builtin gives the one that Roost makes by itself."""
     references.parse(reference, ("reference",))
+    if reference == references.BUILTIN:
+        async with context.store.write() as tx:
+            return await sources.retry_builtin(tx)
     return await _insert(context, caller, reference, ImageSource.PULL, auth=auth)
 
 

@@ -38,6 +38,13 @@ async def builtin(tx: Tx) -> Image:
     return found or await images.insert(tx, None, BUILTIN, ImageSource.BUILTIN)
 
 
+async def retry_builtin(tx: Tx) -> Image:
+    """The builtin's row; if making it failed, it is tried again."""
+    found = await builtin(tx)
+    await images.retry(tx, found.id)
+    return await images.get(tx, found.id) or found
+
+
 async def keep_password(tx: Tx, config: RuntimeConfig, before: Version, cipher: Cipher) -> RuntimeConfig:
     """A configuration that names the same user without a password keeps the one stored with the version before."""
     auth = config.build.auth

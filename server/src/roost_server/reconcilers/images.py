@@ -18,9 +18,10 @@ from roost_server.reconcilers.loop import held
 from roost_server.store import images, leases, replicas, tables
 from roost_server.store.cipher import Cipher
 from roost_server.store.leases import Lease
-from roost_server.store.store import Store
+from roost_server.store.store import Store, Tx
 
 PROGRESS_SECONDS = 0.5
+BUILTIN_POLL_SECONDS = 1.0
 T = TypeVar("T")
 
 
@@ -35,6 +36,8 @@ class ImagesReconciler:
             row = await images.get(tx, lease.row_id)
             if row is None or row.status in (ImageStatus.READY, ImageStatus.FAILED):
                 return None
+            if row.source == ImageSource.BUILD and await _waits_for_builtin(tx, row):
+                return BUILTIN_POLL_SECONDS
             work, auth = await images.work_of(tx, row.id, self.cipher)
             local = await images.local_digests(tx, row.workspace_id)
             if row.status != ImageStatus.PULLING:
@@ -67,6 +70,16 @@ class ImagesReconciler:
     async def _say(self, lease: Lease, row: Image, error: errors.Unavailable) -> None:
         async with held(self.store, lease) as tx:
             await images.set_status(tx, row, ImageStatus.PULLING, reason=error.reason, message=error.message)
+
+
+async def _waits_for_builtin(tx: Tx, row: Image) -> bool:
+    """Whether the builtin, which the Dockerfile may build on, is still being made; says so in the row."""
+    builtin = await images.find_builtin(tx)
+    if builtin is None or builtin.status in (ImageStatus.READY, ImageStatus.FAILED):
+        return False
+    if row.progress != builtin.progress:
+        await images.set_progress(tx, row.id, builtin.progress)
+    return True
 
 
 async def _fetch(

@@ -14,7 +14,7 @@ from roost.config import RuntimeConfig
 def get(ctx: typer.Context, name: Name, json: Json = False) -> None:
     """Print a runtime's configuration as JSON, ready for `config set -f`.
 
-    roost config {} hello > hello.json
+    roost {} hello > hello.json
     """
     with session.client(ctx) as client:
         output.emit(client.runtimes.get(name).get_config())
@@ -38,9 +38,9 @@ def set_(
 
     With --file the whole configuration is replaced: what the file leaves out returns to its default.
 
-        roost config {} hello resources.memory_mb=2048 runtime_server.env.MODEL=large
-        roost config {} hello build.source.ref=registry.example.com/team/hello:v2
-        roost config {} hello -f hello.json
+        roost {} hello resources.memory_mb=2048 runtime_server.env.MODEL=large
+        roost {} hello build.source.ref=registry.example.com/team/hello:v2
+        roost {} hello -f hello.json
     """
     if not changes and file is None:
         raise typer.BadParameter("say what to change, or give --file", param_hint="FIELD=VALUE")

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from roost.cli import catalogue, inputs, output, session
+from roost.cli import inputs, output, session, shapes
 from roost.cli.options import Json, Name
 from roost.errors import RoostError
 from roost.execs import DEFAULT_SECONDS
 from roost.models import ExecResult
 
 
-class ExecCommand(catalogue.Command):
+class ExecCommand(shapes.Command):
     """Options may follow NAME when `--` marks the command; otherwise all after NAME is the command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -25,8 +25,8 @@ def build(
 ) -> None:
     """Build an image from a Dockerfile, on the server. No Docker is needed.
 
-    roost image {} . -t hello
-    roost image {} agents/search -t search:v2 --build-arg BASE=python:3.12
+    roost {} . -t hello
+    roost {} agents/search -t search:v2 --build-arg BASE=python:3.12
     """
     arguments = inputs.pairs(build_arg or [], "--build-arg")
     with session.client(ctx) as client, progress.of_image(json, "sending the context") as on_progress:
@@ -45,7 +45,7 @@ def build(
 def list_(ctx: typer.Context, json: Json = False) -> None:
     """List images, newest first.
 
-    roost image {}
+    roost {}
     """
     with session.client(ctx) as client:
         found = list(client.images.list())
@@ -69,7 +69,7 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
 def get(ctx: typer.Context, image: ImageName, json: Json = False) -> None:
     """Show one image.
 
-    roost image {} hello
+    roost {} hello
     """
     with session.client(ctx) as client:
         found = client.images.get(image)
@@ -102,8 +102,8 @@ def pull(
 ) -> None:
     """Fetch an image ahead of its first use.
 
-    roost image {} registry.example.com/team/hello:v1
-    roost image {} registry.example.com/team/hello:v1 --registry-username me --registry-password-stdin < pw
+    roost {} registry.example.com/team/hello:v1
+    roost {} registry.example.com/team/hello:v1 --registry-username me --registry-password-stdin < pw
     """
     password = inputs.password(registry_username, registry_password_stdin)
     with session.client(ctx) as client, progress.of_image(json or no_wait, "pulling") as on_progress:
@@ -130,7 +130,7 @@ def push(
 ) -> None:
     """Send an image to a registry.
 
-    roost image {} hello registry.example.com/team/hello:v1
+    roost {} hello registry.example.com/team/hello:v1
     """
     password = inputs.password(registry_username, registry_password_stdin)
     with session.client(ctx) as client, progress.line(json or no_wait) as show:
@@ -152,7 +152,7 @@ def load(
 ) -> None:
     """Import an image from an archive.
 
-    roost image {} hello.tar -t hello
+    roost {} hello.tar -t hello
     """
     with session.client(ctx) as client, progress.of_image(json or no_wait, "loading") as on_progress:
         image = client.images.load(file, name, wait=not no_wait, timeout=timeout, on_progress=on_progress)
@@ -166,7 +166,7 @@ def delete(
 ) -> None:
     """Remove images that no runtime's version uses.
 
-    roost image {} hello
+    roost {} hello
     """
     with session.client(ctx) as client:
         for name in images:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from roost import __version__
-from roost.cli import catalogue, failures
+from roost.cli import catalogue, failures, shapes
 from roost.cli.session import Session
 
 COMPLETE_VARIABLE = "_ROOST_COMPLETE"
@@ -41,8 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     if COMPLETE_VARIABLE in os.environ:
         prepare_completion()
     try:
-        arguments = list(arguments) or ["--help"]
-        ended = root().main(arguments, prog_name="roost", standalone_mode=False, obj=session)
+        ended = root().main(list(arguments), prog_name="roost", standalone_mode=False, obj=session)
         return ended if isinstance(ended, int) else 0
     except KeyboardInterrupt:
         return failures.INTERRUPTED
@@ -50,13 +49,13 @@ def run(arguments: Sequence[str]) -> int:
         return failures.report(error, as_json=session.json)
 
 
-def root() -> catalogue.Sections:
+def root() -> shapes.Group:
     """The whole command. Commands are made when they are needed, since most runs need one."""
-    app = typer.Typer(cls=catalogue.Sections, add_completion=False, rich_markup_mode=None)
+    app = typer.Typer(cls=shapes.Group, add_completion=False, rich_markup_mode=None)
     app.callback(help=HELP, epilog=EPILOG)(_options)
     group = typer.main.get_group(app)
-    assert isinstance(group, catalogue.Sections)
-    return group.holding(catalogue.TOP)
+    assert isinstance(group, shapes.Group)
+    return group.holding(catalogue.everything())
 
 
 def prepare_completion() -> None:

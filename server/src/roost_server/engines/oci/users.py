@@ -12,6 +12,8 @@ MAPPED = 65536
 
 @dataclass(frozen=True)
 class User:
+    """`groups` holds `gid` too: who drops the primary group must not gain what is closed to that group."""
+
     uid: int
     gid: int
     groups: list[int]
@@ -33,8 +35,8 @@ def look_up(root: Path, wanted: str) -> User:
     gid = entry.gid if not group else _group_id(root, group, wanted)
     if not (0 <= entry.uid < MAPPED and 0 <= gid < MAPPED):
         raise _invalid(wanted, f"ids in a replica are below {MAPPED}")
-    groups = [] if group else [gid for gid in _groups_of(root, entry.name) if gid < MAPPED]
-    return User(entry.uid, gid, groups, entry.home)
+    further = [] if group else [other for other in _groups_of(root, entry.name) if other < MAPPED and other != gid]
+    return User(entry.uid, gid, [gid, *further], entry.home)
 
 
 def _find(root: Path, name: str, wanted: str) -> _Entry:

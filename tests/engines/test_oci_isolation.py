@@ -1,0 +1,169 @@
+"""What a box cannot reach: other boxes, the host, link-local addresses, the kernel. And what it can: the outside."""
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from machine import OciSubject, spec
+from roost_server.domain.exec import ExecResult
+from support.waiting import eventually
+
+pytestmark = pytest.mark.slow
+
+SERVE = ["sh", "-c", "echo here > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
+HOST_SIDE, OUTSIDE = "198.51.100.1", "198.51.100.2"
+
+
+async def _fetch(oci: OciSubject, replica_id: str, address: str, port: int) -> ExecResult:
+    request = "printf 'GET / HTTP/1.0\\r\\n\\r\\n'"
+    return await oci.shell(replica_id, f"{request} | nc -w 1 {address} {port} | grep .", timeout_seconds=3)
+
+
+async def _answers(address: str, port: int) -> bool:
+    """Whether the host itself gets an answer."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 1)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _output(*command: str) -> list[str]:
+    """The words that a command of the host says."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    return said.decode().split()
+
+
+@pytest.fixture
+async def host_port() -> AsyncIterator[int]:
+    """A service of the host, on all its addresses."""
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\nthe host\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "0.0.0.0", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """Another machine: a network namespace behind a link, with a web server that knows no way back to boxes."""
+    name = "roost-outside"
+    script = f"""
+      ip netns add {name}
+      ip link add {name[:12]}-h type veth peer name eth0 netns {name}
+      ip addr add {HOST_SIDE}/30 dev {name[:12]}-h
+      ip link set {name[:12]}-h up
+      ip -n {name} addr add {OUTSIDE}/30 dev eth0
+      ip -n {name} addr add 169.254.169.254/32 dev eth0
+      ip -n {name} link set eth0 up
+      ip route add 169.254.169.254/32 via {OUTSIDE}
+    """
+    subprocess.run(["sh", "-ec", script], check=True)
+    server = subprocess.Popen(["ip", "netns", "exec", name, "busybox", "httpd", "-f", "-p", "80", "-h", "/etc"])
+    yield OUTSIDE
+    server.terminate()
+    server.wait()
+    subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+async def test_the_host_reaches_a_box(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec(*SERVE))
+    await eventually(lambda: _answers(box.address, 8080))
+
+
+async def test_a_box_does_not_reach_another(oci: OciSubject) -> None:
+    server, client = await oci.engine.create(spec(*SERVE)), await oci.engine.create(spec())
+    await eventually(lambda: _answers(server.address, 8080))
+    assert (await _fetch(oci, server.id, "127.0.0.1", 8080)).exit_code == 0
+    assert (await _fetch(oci, client.id, server.address, 8080)).exit_code != 0
+
+
+async def test_a_box_does_not_reach_one_of_another_installation(oci: OciSubject, oci_settings: object) -> None:
+    other = OciSubject(oci_settings(), oci.images)  # type: ignore[operator]
+    await other.engine.start()
+    try:
+        server, client = await other.engine.create(spec(*SERVE)), await oci.engine.create(spec())
+        await eventually(lambda: _answers(server.address, 8080))
+        assert (await _fetch(oci, client.id, server.address, 8080)).exit_code != 0
+    finally:
+        await other.engine.destroy()
+    assert (await oci.shell(client.id, "echo alive")).stdout == b"alive\n"
+
+
+async def test_a_box_does_not_reach_the_hosts_services(oci: OciSubject, host_port: int) -> None:
+    box = await oci.engine.create(spec())
+    addresses = await _output("hostname", "-I")
+    gateway = (await oci.shell(box.id, "ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'")).stdout.decode().strip()
+    assert await _answers("127.0.0.1", host_port)
+    for address in {gateway, *(address for address in addresses if ":" not in address)}:
+        assert (await _fetch(oci, box.id, address, host_port)).exit_code != 0, address
+
+
+async def test_a_box_reaches_the_outside_under_the_hosts_address(oci: OciSubject, outside: str) -> None:
+    box = await oci.engine.create(spec())
+    await eventually(lambda: _answers(OUTSIDE, 80))
+    assert b"HTTP/1.1" in (await _fetch(oci, box.id, OUTSIDE, 80)).stdout
+
+
+async def test_a_box_does_not_reach_link_local_addresses(oci: OciSubject, outside: str) -> None:
+    box = await oci.engine.create(spec())
+    await eventually(lambda: _answers("169.254.169.254", 80))
+    assert (await _fetch(oci, box.id, "169.254.169.254", 80)).exit_code != 0
+
+
+async def test_a_box_speaks_no_ipv6(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    assert b"inet6" not in (await oci.shell(box.id, "ip addr")).stdout
+
+
+async def test_root_of_a_box_is_nobody_on_the_host(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    uids = await _output("grep", "^Uid:", f"/proc/{box.pid}/status")
+    assert set(uids[1:]) == {str(oci.settings.id_map_start)}
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "mount -t tmpfs none /tmp",
+        "umount /proc/sys",
+        "unshare -r true",
+        "mknod /tmp/disk b 254 0",
+        "echo 1 > /proc/sys/net/ipv4/ip_forward",
+        "echo c > /proc/sysrq-trigger",
+        "ip link set eth0 down",
+        "ip addr add 10.0.0.1/8 dev eth0",
+        "hostname other",
+        "adjtimex -t 10001",
+        "echo 1 > $(ls /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max)",
+        "cat /proc/kcore > /dev/null && test -s /proc/kcore",
+        "ping -c 1 -W 1 127.0.0.1 -I lo && swapoff -a && false",
+        "echo 0 > /proc/1/oom_score_adj && chroot / nsenter -t 1 -m true",
+        "test -e /dev/sda || test -e /dev/vda || test -e /dev/kmsg",
+    ],
+)
+async def test_root_of_a_box_has_no_power_beyond_it(oci: OciSubject, attempt: str) -> None:
+    box = await oci.engine.create(spec())
+    assert (await oci.shell(box.id, attempt)).exit_code != 0
+
+
+async def test_a_box_sees_only_its_own_processes_and_interfaces(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    assert b"roost" not in (await oci.shell(box.id, "ls /proc/[0-9]*/cmdline | wc -l; ls /sys/class/net")).stdout
+    assert set((await oci.shell(box.id, "ls /sys/class/net")).stdout.split()) == {b"eth0", b"lo"}
+
+
+async def test_no_process_of_a_box_may_gain_privileges(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    own, execed = [
+        (await oci.shell(box.id, f"grep -E 'NoNewPrivs|Seccomp:|CapBnd' /proc/{process}/status")).stdout
+        for process in ("1", "self")
+    ]
+    assert own == execed
+    assert b"NoNewPrivs:\t1" in own and b"Seccomp:\t2" in own

@@ -1,0 +1,69 @@
+"""A box's limits hold, and what runs into them is told."""
+
+from dataclasses import replace
+
+import pytest
+from machine import RESOURCES, OciSubject, spec
+from roost_server.domain.replica import BoxStatus
+
+pytestmark = pytest.mark.slow
+
+EAT_MEMORY = "tail /dev/zero"
+
+
+async def test_a_box_killed_at_its_memory_limit_says_so(oci: OciSubject) -> None:
+    box = await oci.run("sh", "-c", f"echo eating; exec {EAT_MEMORY}")
+    assert box.oom_killed
+    assert box.exit_code == 137
+    assert box.log_tail == ["eating"]
+
+
+async def test_a_box_that_ends_by_itself_was_not_killed_for_memory(oci: OciSubject) -> None:
+    box = await oci.run("sh", "-c", "exit 3")
+    assert (box.exit_code, box.oom_killed) == (3, False)
+
+
+async def test_a_command_killed_for_memory_leaves_the_box_running(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    assert (await oci.shell(box.id, EAT_MEMORY)).exit_code == 137
+    assert (await oci.engine.inspect(box.id)).status == BoxStatus.RUNNING
+
+
+async def test_memory_of_dev_shm_counts_and_is_bounded(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec(resources=replace(RESOURCES, memory_mb=256)))
+    done = await oci.shell(box.id, "dd if=/dev/zero of=/dev/shm/x bs=1M count=200; ls -l /dev/shm/x")
+    assert b"No space left" in done.stderr
+    assert (await oci.engine.measure())[box.id].memory_bytes > 60 * 1024 * 1024
+
+
+async def test_no_more_processes_than_allowed(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec(resources=replace(RESOURCES, max_processes=20)))
+    done = await oci.shell(box.id, "for i in $(seq 50); do sleep 5 & done; echo all", timeout_seconds=10)
+    assert b"fork" in done.stderr
+    assert b"all" not in done.stdout
+
+
+async def test_a_full_disk_is_full_for_its_box_only(oci: OciSubject) -> None:
+    full, other = await oci.engine.create(spec()), await oci.engine.create(spec())
+    done = await oci.shell(full.id, "dd if=/dev/zero of=/fill bs=4k count=20000; df -m / | tail -1")
+    assert b"No space left" in done.stderr
+    assert b"100%" in done.stdout
+    assert (await oci.shell(full.id, "echo x > /tmp/x || echo tmp is full too")).stdout == b"tmp is full too\n"
+    assert (await oci.shell(other.id, "dd if=/dev/zero of=/ok bs=1M count=20")).exit_code == 0
+
+
+async def test_a_box_sees_its_limits(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null"
+    assert (await oci.shell(box.id, script)).stdout.split()[0] == str(64 * 1024 * 1024).encode()
+
+
+async def test_a_tight_loop_gets_no_more_than_its_share(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec(resources=replace(RESOURCES, cpu_cores=0.1)))
+    await oci.shell(box.id, "while true; do :; done", timeout_seconds=1.0)
+    assert (await oci.engine.measure())[box.id].cpu_seconds < 0.5
+
+
+async def test_more_open_files_than_the_host_allows_are_never_asked_for(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    assert int((await oci.shell(box.id, "ulimit -n")).stdout) >= 1024

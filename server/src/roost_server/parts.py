@@ -88,4 +88,5 @@ async def close(engine: Engine) -> None:
 async def destroy(engine: Engine) -> None:
     """Remove every box of this installation and what was prepared for them on the host."""
     if isinstance(engine, Hosted):
+        await engine.start()
         await engine.destroy()

@@ -27,7 +27,16 @@ def locked_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regist
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Iterator[Path]:
     """Removed afterwards, since images are large."""
-    folder = tmp_path / "data"
+    yield from removed_afterwards(tmp_path / "data")
+
+
+@pytest.fixture
+def other_data_dir(tmp_path: Path) -> Iterator[Path]:
+    """Of another machine, as it were."""
+    yield from removed_afterwards(tmp_path / "elsewhere")
+
+
+def removed_afterwards(folder: Path) -> Iterator[Path]:
     folder.mkdir()
     yield folder
     subprocess.run(["rm", "-rf", folder], check=True)

@@ -56,6 +56,11 @@ def _member(name: str, content: "bytes | Link | Directory") -> tarfile.TarInfo:
     return member
 
 
+def encoded(document: dict[str, Any]) -> bytes:
+    """As the registry is sent it."""
+    return json.dumps(document).encode()
+
+
 def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
@@ -79,7 +84,7 @@ class Image:
             "rootfs": {"type": "layers", "diff_ids": self.diff_ids or honest},
             "history": [{"created_by": "test"} for _ in self.layers],
         }
-        return json.dumps(document).encode()
+        return encoded(document)
 
     def blobs(self) -> list[bytes]:
         """The configuration, then the compressed layers."""
@@ -120,7 +125,7 @@ def index(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def entry(image: Image, architecture: str, system: str = "linux", **more: Any) -> dict[str, Any]:
-    content = json.dumps(image.manifest()).encode()
+    content = encoded(image.manifest())
     platform_of = {"architecture": architecture, "os": system}
     return {
         "mediaType": OCI_MANIFEST,

@@ -23,13 +23,15 @@ PACKAGES = {"dockerd": "docker.io", "wrk": "wrk"}
 def main() -> None:
     chosen = _arguments()
     _require({"wrk"} if chosen.no_docker else set(PACKAGES))
+    machine = {"cores": os.cpu_count(), "load_at_start": round(os.getloadavg()[0], 2)}
     with ExitStack() as stack:
         sides = _sides(stack, chosen)
         rows = _measure(sides, chosen)
         versions = {side.name: side.version() for side in sides}
     if chosen.json:
-        print(json.dumps({"versions": versions, "rows": report.as_json(rows)}, indent=2))
+        print(json.dumps({"machine": machine, "versions": versions, "rows": report.as_json(rows)}, indent=2))
     else:
+        print(f"machine: {machine['cores']} cores, load {machine['load_at_start']} at the start")
         print("\n".join(f"{name}: {version}" for name, version in versions.items()), end="\n\n")
         print(report.as_table(rows))
 

@@ -22,6 +22,7 @@ class Server:
     def __init__(self, keep: Path | None = None) -> None:
         self._keep = keep
         self._dir = Path(tempfile.mkdtemp(prefix="roost-bench-"))
+        self._dir.chmod(0o711)  # replicas run as users of their own and must pass it
         self.data_dir = keep or self._dir / "data"
         self.token = secrets.token_hex(16)
         api, http, https = _free_ports(3)

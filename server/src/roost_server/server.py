@@ -3,9 +3,10 @@
 import asyncio
 import fcntl
 import os
+import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -133,11 +134,27 @@ class Server:
         return store
 
 
+class _HttpServer(uvicorn.Server):
+    """Leaves signals to us: uvicorn would raise them again after its own shutdown, before the parts are closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        """The first signal lets requests end, a second one does not."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
 def uvicorn_of(api: Api) -> uvicorn.Server:
     config = uvicorn.Config(
         app.build(api), log_config=None, access_log=False, timeout_graceful_shutdown=3, lifespan="off"
     )
-    return uvicorn.Server(config)
+    return _HttpServer(config)
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket, background: Sequence[Awaitable[None]]) -> None:

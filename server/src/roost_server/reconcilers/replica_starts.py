@@ -8,7 +8,7 @@ from roost_server.domain import errors
 from roost_server.domain.config import Health
 from roost_server.domain.image import Image
 from roost_server.domain.replica import Box, BoxStatus, ReplicaStatus
-from roost_server.domain.runtime import Reason
+from roost_server.domain.runtime import PASSING, Reason
 from roost_server.reconcilers import replica_ends
 from roost_server.reconcilers.loop import held
 from roost_server.reconcilers.metrics import START_PHASES
@@ -22,7 +22,7 @@ FAILING_INTERVAL_SECONDS = 2.0
 UNREADY_AFTER = 3
 RESTART_AFTER = 30
 EAGER_SECONDS = 1.0
-IMAGE_POLL_SECONDS = 1.0
+IMAGE_POLL_LIMIT_SECONDS = 10.0
 
 
 async def wait_for_image(parts: Parts, work: Work) -> float | None:
@@ -34,7 +34,7 @@ async def wait_for_image(parts: Parts, work: Work) -> float | None:
             reason = Reason.IMAGE_PULLING
             await replicas.update(tx, work.replica.id, reason=reason, message=message, phases=phases)
             await leases.wake(tx, tables.runtimes, work.runtime.id)
-    return IMAGE_POLL_SECONDS
+    return min(IMAGE_POLL_LIMIT_SECONDS, max(1.0, seconds_since(work.queued_at) / 10))
 
 
 def describe_pull(image: Image) -> str:
@@ -69,8 +69,20 @@ async def create(parts: Parts, work: Work) -> float | None:
     except errors.Invalid as error:
         await replica_ends.fail(parts, work, error.reason or Reason.START_FAILED, error.message, restart=False)
         return None
+    except errors.Unavailable as error:
+        await _tell(parts, work, Reason.ENGINE_UNAVAILABLE, error.message)
+        raise
     starting = replace(starting, phases={**phases, **box.phases}, address=box.address)
     return await _watch_start(parts, replace(work, replica=starting, box=box), box)
+
+
+async def _tell(parts: Parts, work: Work, reason: Reason, message: str) -> None:
+    """Let people know why it is not ready yet."""
+    if (work.replica.reason, work.replica.message) == (reason, message):
+        return
+    async with held(parts.store, work.lease) as tx:
+        await replicas.update(tx, work.replica.id, reason=reason, message=message)
+        await leases.wake(tx, tables.runtimes, work.runtime.id)
 
 
 async def _watch_start(parts: Parts, work: Work, box: Box) -> float | None:
@@ -150,10 +162,8 @@ async def _not_yet(parts: Parts, work: Work, health: Health, answer: str) -> flo
         message = f"not healthy within {health.start_timeout_seconds} s: {answer}"
         await replica_ends.fail(parts, work, Reason.HEALTH_FAILED, message, restart=True)
         return 0.0
-    if work.replica.message != answer and work.replica.reason in (None, Reason.WAITING, Reason.IMAGE_PULLING):
-        async with held(parts.store, work.lease) as tx:
-            await replicas.update(tx, work.replica.id, reason=Reason.WAITING, message=answer)
-            await leases.wake(tx, tables.runtimes, work.runtime.id)
+    if work.replica.reason in PASSING and work.replica.reason != Reason.RESTARTING:
+        await _tell(parts, work, Reason.WAITING, answer)
     waited = seconds_since(since) if since else 0.0
     return min(FAILING_INTERVAL_SECONDS, max(0.1, waited / 10))
 

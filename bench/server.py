@@ -52,9 +52,9 @@ class Server:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._process.terminate()
         self._process.wait(PATIENCE_SECONDS)
-        subprocess.run(self._command("down"), env=self._env, stdout=self._log, stderr=self._log, check=False)
+        down = subprocess.run(self._command("down"), env=self._env, stdout=self._log, stderr=self._log, check=False)
         self._log.close()
-        if kind is not None:
+        if kind is not None or down.returncode != 0:
             print(f"the server's log ended with:\n{self._log_tail()}", file=sys.stderr)
         shutil.rmtree(self._dir, ignore_errors=True)
 

@@ -184,6 +184,13 @@ async def test_stopping_the_traffic_ends_envoy_and_closing_twice_succeeds(settin
     await gateway.close(stop_traffic=True)
 
 
+async def test_a_gateway_that_was_never_started_stops_the_traffic_of_an_earlier_one(settings, gateway):
+    await gateway.close()
+    await EnvoyGateway(settings).close(stop_traffic=True)
+    assert identity.read(settings.gateway_dir / "envoy.json") is None
+    assert not identity.find("envoy", str(settings.gateway_dir / "bootstrap.json"))
+
+
 async def test_two_installations_do_not_disturb_each_other(gateway, settings, tmp_path):
     other = dataclasses.replace(
         settings, run_dir=settings.run_dir / "2", data_dir=tmp_path, http_port=free_port(), https_port=free_port()

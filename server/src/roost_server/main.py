@@ -114,11 +114,13 @@ def down(config: ConfigFile = None) -> None:
 
 async def _down(chosen: Settings) -> None:
     from roost_server import parts
+    from roost_server.server import sole_owner
 
-    gateway = parts.build_gateway(chosen)
-    await gateway.close(stop_traffic=True)
-    engine, _ = parts.build_engine(chosen)
-    await parts.destroy(engine)
+    with sole_owner(chosen.data_dir, "take everything down"):
+        gateway = parts.build_gateway(chosen)
+        await gateway.close(stop_traffic=True)
+        engine, _ = parts.build_engine(chosen)
+        await parts.destroy(engine)
     typer.echo("stopped the gateway and all replicas")
 
 

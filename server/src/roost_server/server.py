@@ -103,7 +103,7 @@ class Server:
         """Start everything, call `on_start`, serve. Raises the error tree when the host cannot do it."""
         async with AsyncExitStack() as stack:
             settings = self.settings
-            stack.enter_context(_sole_owner(settings.data_dir))
+            stack.enter_context(sole_owner(settings.data_dir, "start"))
             listener = stack.enter_context(_listen(settings.api_host, settings.api_port))
             platform = await self._join(stack)
             new_token = await setup.prepare(
@@ -171,15 +171,17 @@ async def _serve(server: uvicorn.Server, listener: socket.socket, background: Se
         await asyncio.gather(*tasks, serving, return_exceptions=True)
 
 
-def _sole_owner(data_dir: Path) -> IO[str]:
-    """Hold the data directory, so that two servers never work on one."""
+def sole_owner(data_dir: Path, doing: str) -> IO[str]:
+    """Hold the data directory while `doing` something, so that no two processes work on it. Raises `Conflict`."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = (data_dir / "server.lock").open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise errors.Conflict(f"cannot start: another Roost server uses the data directory {data_dir}") from None
+        raise errors.Conflict(
+            f"cannot {doing}: another Roost server uses the data directory {data_dir}; stop it first"
+        ) from None
     return lock
 
 

@@ -70,12 +70,14 @@ class EnvoyProcess:
             self._watch = None
 
     async def stop(self) -> None:
-        """End Envoy and with it the traffic. Ending it twice succeeds."""
+        """End Envoy and with it the traffic, whoever started it. Ending it twice succeeds."""
         await self.release()
-        if self._identity is not None:
-            await self._end(self._identity)
+        known = self._identity or identity.read(self._identity_file)
+        if known is not None:
+            await self._end(known)
             self._identity = None
             self._identity_file.unlink(missing_ok=True)
+        await self._end_strays()
 
     @property
     def _identity_file(self) -> Path:

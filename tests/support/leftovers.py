@@ -1,0 +1,148 @@
+"""What an installation has on the host, seen from outside: by its folder and its id, without asking Roost.
+
+`of_boxes` must be empty once all runtimes are gone, `of_all` once the installation is taken down. `sweep` removes what
+a broken test or a broken Roost left, so that it never meets the next one.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def of_boxes(root: Path) -> list[str]:
+    """Monitors, cgroups, links, mounts, loop devices and folders of replicas."""
+    id_ = _id(root)
+    if id_ is None:
+        return []
+    found = [f"process {pid}: {words}" for pid, words in _processes(root) if words.startswith("conmon ")]
+    found += [f"cgroup {path}" for path in _cgroups(id_) if path.name not in (f"roost-{id_}", "monitors")]
+    found += [f"link {name}" for name in _links(id_)]
+    found += [f"mount {path}" for path in _mounts(root)]
+    found += [f"loop device {device} of {file}" for device, file in _loops(root)]
+    return found + [f"folder {path}" for place in _places(root, id_) for path in sorted(place.glob("*"))]
+
+
+def of_all(root: Path) -> list[str]:
+    """The same and the gateway, the server's helpers, the firewall and the parents of cgroups."""
+    id_ = _id(root)
+    found = of_boxes(root) + [f"process {pid}: {words}" for pid, words in _processes(root)]
+    if id_ is None:
+        return found
+    found += [f"cgroup {path}" for path in _cgroups(id_)]
+    found += [f"firewall table {name}" for name in _tables(id_)]
+    return found + [f"address {address} on lo" for address in _addresses(root)]
+
+
+def sweep(root: Path) -> None:
+    """Remove all that `of_all` sees. Nothing else is touched."""
+    id_ = _id(root)
+    for pid, _ in _processes(root):
+        _kill(pid)
+    for path in _cgroups(id_) if id_ else ():
+        _empty(path)
+    for path in _mounts(root)[::-1]:
+        subprocess.run(["umount", "--lazy", path], capture_output=True)
+    for device, _ in _loops(root):
+        subprocess.run(["losetup", "--detach", device], capture_output=True)
+    if id_:
+        _sweep_network(root, id_)
+
+
+def _sweep_network(root: Path, id_: str) -> None:
+    for name in _links(id_):
+        subprocess.run(["ip", "link", "delete", name], capture_output=True)
+    for name in _tables(id_):
+        subprocess.run(["nft", "delete", "table", "inet", name], capture_output=True)
+    for address in _addresses(root):
+        subprocess.run(["ip", "address", "delete", f"{address}/32", "dev", "lo"], capture_output=True)
+
+
+def _facts(root: Path) -> dict[str, str]:
+    try:
+        facts: dict[str, str] = json.loads((root / "data" / "oci.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return facts
+
+
+def _id(root: Path) -> str | None:
+    return _facts(root).get("id")
+
+
+def _places(root: Path, id_: str) -> list[Path]:
+    run = root / "run" / f"oci-{id_}"
+    return [root / "data" / "boxes", run / "boxes", run / "exits", run / "runc"]
+
+
+def _processes(root: Path) -> Iterator[tuple[int, str]]:
+    """Those with the folder in their arguments: conmon, Envoy, runc."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+                if f"{root}/" in words:
+                    yield int(entry.name), words[:200]
+
+
+def _cgroups(id_: str) -> list[Path]:
+    """Deepest first."""
+    parents = [*CGROUPS.glob(f"roost-{id_}"), *CGROUPS.glob(f"*/roost-{id_}")]
+    below = [path for parent in parents for path in parent.rglob("*") if path.is_dir()]
+    return sorted({*(path.resolve() for path in parents), *(path.resolve() for path in below)}, reverse=True)
+
+
+def _empty(cgroup: Path) -> None:
+    with contextlib.suppress(OSError):
+        for pid in (cgroup / "cgroup.procs").read_text().split():
+            _kill(int(pid))
+    with contextlib.suppress(OSError):
+        cgroup.rmdir()
+
+
+def _kill(pid: int) -> None:
+    """And wait until it is gone."""
+    with contextlib.suppress(OSError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
+        finally:
+            os.close(descriptor)
+
+
+def _links(id_: str) -> list[str]:
+    return [path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(f"rst{id_}")]
+
+
+def _mounts(root: Path) -> list[str]:
+    targets = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [target for target in targets if target.startswith(f"{root}/")]
+
+
+def _loops(root: Path) -> list[tuple[str, str]]:
+    found = []
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):
+            file = path.read_text().strip()
+            if file.startswith(f"{root}/"):
+                found.append((f"/dev/{path.parts[3]}", file))
+    return found
+
+
+def _tables(id_: str) -> list[str]:
+    said = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+    return [line.split()[-1] for line in said.splitlines() if line.split()[-1] == f"roost_{id_}"]
+
+
+def _addresses(root: Path) -> list[str]:
+    network = _facts(root).get("network")
+    said = subprocess.run(["ip", "-4", "-o", "address", "show", "dev", "lo"], capture_output=True, text=True).stdout
+    mine = str(IPv4Network(network)[1]) if network else None
+    return [mine] if mine and f" {mine}/32 " in said else []

@@ -17,7 +17,7 @@ def build(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The context; .dockerignore is honoured.")],
     name: LocalName,
     dockerfile: Annotated[
-        str, typer.Option("--file", "-f", metavar="FILE", help="The Dockerfile, relative to DIR.")
+        str, typer.Option("--file", "-f", metavar="FILE", help="The Dockerfile, within DIR.")
     ] = "Dockerfile",
     build_arg: Annotated[list[str] | None, typer.Option("--build-arg", metavar="KEY=VALUE", help="Repeatable.")] = None,
     timeout: Timeout = 1800,
@@ -33,13 +33,21 @@ def build(
         image = client.images.build(
             directory,
             name,
-            dockerfile=dockerfile,
+            dockerfile=_within(directory, dockerfile),
             build_args=arguments,
             timeout=timeout,
             on_line=output.note,
             on_progress=on_progress,
         )
     _say(image, json, f"roost run --image {image.reference.removesuffix(':latest')}")
+
+
+def _within(directory: Path, dockerfile: str) -> str:
+    """The Dockerfile as the context names it; it may also be given as a path from here, as in Docker."""
+    here = Path(dockerfile).resolve()
+    if (directory / dockerfile).is_file() and not Path(dockerfile).is_absolute():
+        return dockerfile
+    return str(here.relative_to(directory.resolve())) if here.is_relative_to(directory.resolve()) else dockerfile
 
 
 def list_(ctx: typer.Context, json: Json = False) -> None:

@@ -145,7 +145,8 @@ def list_(
     if json:
         output.emit(found)
     elif quiet:
-        print("\n".join(runtime.name for runtime in found))
+        for runtime in found:
+            print(runtime.name)
     else:
         _print_runtimes(found, all_shown=everything or bool(status))
 

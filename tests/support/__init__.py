@@ -1,1 +1,1 @@
-"""What several folders of tests share: a control plane in this process, a private PostgreSQL, waiting for conditions."""
+"""What several folders of tests share: a control plane in this process, a private PostgreSQL, waiting."""

@@ -1,4 +1,4 @@
-"""A whole control plane in this process: the real store, operations and reconcilers over simulated boxes and traffic."""
+"""A whole control plane in this process: real store, operations and reconcilers; simulated boxes and traffic."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
-from roost_server.domain.config import RuntimeConfig
+from roost_server.domain.config import RegistryAuth, RuntimeConfig
+from roost_server.domain.image import ImageInfo
 from roost_server.domain.replica import Replica
 from roost_server.domain.route import Snapshot
 from roost_server.domain.runtime import Event, Status
+from roost_server.engines.engine import OnProgress
+from roost_server.engines.faults import Fault
 from roost_server.engines.simulated import FAULT_VARIABLE, SimulatedEngine, SimulatedImages
 from roost_server.gateway.simulated import SimulatedGateway
 from roost_server.operations import caller, runtimes, setup
@@ -31,6 +34,31 @@ from support.waiting import PATIENCE_SECONDS, eventually
 TOKEN = "test-token-of-the-administrator"
 CAPACITY = Capacity(cpu_cores=8, memory_mb=16384)
 _CONFIG = TypeAdapter(RuntimeConfig)
+
+
+class HealingImages(SimulatedImages):
+    """References that cannot be had can, after `heal`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._healed = False
+
+    def heal(self) -> None:
+        self._healed = True
+
+    async def pull(self, reference: str, auth: RegistryAuth | None, progress: OnProgress) -> ImageInfo:
+        return await super().pull(reference.replace("image_", "healed_") if self._healed else reference, auth, progress)
+
+
+class MoodyEngine(SimulatedEngine):
+    """Faults for all boxes come and go; hints that boxes changed can be lost."""
+
+    def fault(self, fault: Fault | None) -> None:
+        self._fault = fault
+
+    def forget_changes(self) -> None:
+        while not self._changes.empty():
+            self._changes.get_nowait()
 
 
 class RememberingGateway(SimulatedGateway):
@@ -58,8 +86,10 @@ def config(image: str | None = None, fault: str | None = None, **document: Any) 
 class Rig:
     """A platform and the caller who uses it. `start` and `kill` its loops as often as you like."""
 
-    def __init__(self, platform: Platform, engine: SimulatedEngine, gateway: RememberingGateway) -> None:
-        self.platform, self.engine, self.gateway = platform, engine, gateway
+    def __init__(
+        self, platform: Platform, engine: MoodyEngine, images: HealingImages, gateway: RememberingGateway
+    ) -> None:
+        self.platform, self.engine, self.images, self.gateway = platform, engine, images, gateway
         self.context = platform.context
         self.store = platform.context.store
         self.caller: Caller
@@ -74,6 +104,11 @@ class Rig:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         self._background = []
+
+    async def revive(self) -> None:
+        """What a server does that starts after one that was killed."""
+        await self.prepare()
+        self.start()
 
     async def prepare(self) -> None:
         """What a server does before its loops begin: leases of a dead one end."""
@@ -153,10 +188,10 @@ async def opened(folder: Path, database_url: str, **options: Any) -> AsyncIterat
         data_dir=folder, engine="simulated", **{"drain_seconds": 2.0, "stop_grace_seconds": 0.05, **options}
     )
     store = open_store(database_url)
-    engine, images, gateway = SimulatedEngine(), SimulatedImages(), RememberingGateway()
+    engine, images, gateway = MoodyEngine(), HealingImages(), RememberingGateway()
     prober = Prober(engine)
     context = Context(store, open_cipher(folder / "secret.key"), CAPACITY)
-    rig = Rig(Platform(settings, context, engine, images, gateway, prober), engine, gateway)
+    rig = Rig(Platform(settings, context, engine, images, gateway, prober), engine, images, gateway)
     try:
         await migrate.upgrade(store)
         await rig.prepare()

@@ -6,10 +6,7 @@ from dataclasses import dataclass, field
 
 from roost_server.domain.endpoint import Endpoint
 from roost_server.domain.replica import Replica, ReplicaStatus
-from roost_server.domain.runtime import Reason, Runtime, Status, Wanted
-
-_PASSING = (None, Reason.RESTARTING, Reason.IMAGE_PULLING, Reason.WAITING)
-"""Reasons of a replica that is on its way, not in trouble."""
+from roost_server.domain.runtime import PASSING, Runtime, Status, Wanted
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,9 @@ def _standing(
     present = Counter(r.version for r in replicas if r.status != ReplicaStatus.STOPPING)
     if moved and not waiting and all(present[v] >= counts[v] for v in needed):
         return Status.ACTIVE, None, None
+    targets = {endpoint.target(runtime.version) for endpoint in endpoints}
     for replica in waiting:
-        if replica.reason not in _PASSING:
+        if replica.version in targets and replica.reason not in PASSING:
             return Status.ERROR, replica.reason, _trouble(runtime, live, replica)
     told = next((r for r in waiting if r.reason is not None), None)
     reason, message = (told.reason, told.message) if told else (None, None)

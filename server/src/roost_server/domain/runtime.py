@@ -80,6 +80,10 @@ class Reason(StrEnum):
     WAITING = "waiting"  # for replicas to become ready and routed
 
 
+PASSING = (None, Reason.RESTARTING, Reason.IMAGE_PULLING, Reason.WAITING, Reason.ENGINE_UNAVAILABLE)
+"""Reasons of a replica that is on its way, not in trouble."""
+
+
 @dataclass(frozen=True)
 class Runtime:
     id: str

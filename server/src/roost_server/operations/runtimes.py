@@ -146,6 +146,8 @@ async def start(context: Context, caller: Caller, id_or_name: str) -> RuntimeVie
             await runtimes.update(tx, runtime, wanted=Wanted.RUNNING)
             await runtimes.set_status(tx, runtime, Status.STARTING)
             await events.record(tx, runtime.id, "runtime.starting", "asked to start")
+        elif runtime.status == Status.ERROR:
+            await runtimes.set_status(tx, runtime, Status.STARTING)
         return await _asked(tx, caller, runtime, "runtime.start")
 
 

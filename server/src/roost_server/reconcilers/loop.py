@@ -15,7 +15,7 @@ import structlog
 from roost_server.domain import errors
 from roost_server.store import leases
 from roost_server.store.leases import Lease, LostLease
-from roost_server.store.store import Store, Tx
+from roost_server.store.store import Stale, Store, Tx
 
 log = structlog.get_logger()
 
@@ -95,6 +95,8 @@ class Loop:
         except LostLease:
             log.warning("lost a lease", table=self._table.name, row=lease.row_id)
             return
+        except Stale:
+            again = 0.0
         except errors.Unavailable as error:
             attempts, again = lease.attempts + 1, back_off_seconds(lease.attempts)
             log.warning("will try again", row=lease.row_id, error=error.message, detail=error.detail, seconds=again)
@@ -113,6 +115,7 @@ class Loop:
             return work.result()
         finally:
             work.cancel()
+            await asyncio.wait({work})
 
     async def _release(self, lease: Lease, again: float | None, attempts: int) -> None:
         wake_at = None if again is None else leases.now() + timedelta(seconds=again)

@@ -30,8 +30,6 @@ class Nudges:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters[kind].add(waiter)
         try:
-            await asyncio.wait_for(waiter, seconds)
-        except TimeoutError:
-            return
+            await asyncio.wait({waiter}, timeout=seconds)
         finally:
             self._waiters[kind].discard(waiter)

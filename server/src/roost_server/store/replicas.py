@@ -9,16 +9,17 @@ import sqlalchemy as sa
 from roost_server.domain import transitions
 from roost_server.domain.ids import new_id
 from roost_server.domain.replica import ALLOWED, Replica, ReplicaStatus
-from roost_server.domain.runtime import ReplicaCount
+from roost_server.domain.runtime import Reason, ReplicaCount
 from roost_server.store import statements
 from roost_server.store.leases import now
-from roost_server.store.store import Row, Tx
+from roost_server.store.store import Row, Stale, Tx
 from roost_server.store.tables import replicas as table
 from roost_server.store.tables import versions
 
 _NAMES = tuple(Replica.__dataclass_fields__)
 _COLUMNS = [table.c[name] for name in _NAMES]
 _BOOKKEEPING = ("failures", "probe_failures", "restart_at", "queued_at", "stopping_at")
+_NOT_YET_READY = (ReplicaStatus.PENDING, ReplicaStatus.STARTING, ReplicaStatus.FAILED)
 
 
 def _replica(row: Row) -> Replica:
@@ -64,9 +65,12 @@ async def count_ready(tx: Tx, *runtime_ids: str) -> dict[str, ReplicaCount]:
 
 
 async def set_status(tx: Tx, replica: Replica, status: ReplicaStatus, **values: Any) -> None:
-    """The one way a replica's status changes, with whatever else is observed at that moment."""
+    """The one way a replica's status changes, with whatever else is observed at that moment. Raises `Stale`."""
     transitions.check(ALLOWED, replica.status, status)
-    await update(tx, replica.id, status=status, **values)
+    values |= {"status": status, "updated_at": now()}
+    move = statements.move(table, *sorted(values))
+    if await tx.run(move, row_id=replica.id, was=replica.status, **statements.new(values)) == 0:
+        raise Stale(f"replica {replica.id} is no longer {replica.status}")
 
 
 async def update(tx: Tx, replica_id: str, **values: Any) -> None:
@@ -94,9 +98,11 @@ async def waiting_for_image(tx: Tx, image_id: str) -> list[str]:
 
 
 async def retry_failed(tx: Tx, runtime_id: str) -> None:
-    """Make failed replicas of a runtime start again now."""
+    """Make failed replicas of a runtime start again now; what they failed for before is no longer told."""
+    coming = sa.and_(table.c.runtime_id == runtime_id, table.c.status.in_(_NOT_YET_READY))
+    await tx.run(sa.update(table).where(coming).values(reason=Reason.WAITING, message=None, failures=0))
     failed = sa.and_(table.c.runtime_id == runtime_id, table.c.status == ReplicaStatus.FAILED)
-    await tx.run(sa.update(table).where(failed).values(restart_at=now(), failures=0, wake_at=now()))
+    await tx.run(sa.update(table).where(failed).values(restart_at=now(), wake_at=now()))
     tx.nudge("replicas")
 
 

@@ -11,7 +11,7 @@ from roost_server.domain.ids import new_id
 from roost_server.domain.runtime import ALLOWED, Runtime, Status, Wanted
 from roost_server.store import pages, statements
 from roost_server.store.leases import now
-from roost_server.store.store import Row, Tx
+from roost_server.store.store import Row, Stale, Tx
 from roost_server.store.tables import runtimes as table
 
 _NAMES = tuple(Runtime.__dataclass_fields__)
@@ -87,12 +87,16 @@ async def count_by_status(tx: Tx) -> dict[str, int]:
 async def set_status(
     tx: Tx, runtime: Runtime, status: Status, reason: str | None = None, message: str | None = None
 ) -> bool:
-    """The one way a runtime's status changes; whether anything did. A change the table does not allow is a bug."""
+    """The one way a runtime's status changes; whether anything did. Raises `Stale`; what the table forbids is a bug."""
     if (runtime.status, runtime.reason, runtime.message) == (status, reason, message):
         return False
     transitions.check(ALLOWED, runtime.status, status)
     values = {"status": status, "reason": reason, "message": message, "updated_at": now()}
-    await tx.run(statements.update(table, *values), row_id=runtime.id, **statements.new(values))
+    if (
+        await tx.run(statements.move(table, *values), row_id=runtime.id, was=runtime.status, **statements.new(values))
+        == 0
+    ):
+        raise Stale(f"runtime {runtime.id} is no longer {runtime.status}")
     tx.nudge("runtime_changes")
     return True
 

@@ -23,6 +23,12 @@ def update(table: sa.Table, *names: str) -> sa.Update:
     return sa.update(table).where(table.c.id == sa.bindparam("row_id")).values(values)
 
 
+@cache
+def move(table: sa.Table, *names: str) -> sa.Update:
+    """As `update`, but only while the row's status still is `was`."""
+    return update(table, *names).where(table.c.status == sa.bindparam("was"))
+
+
 def new(values: dict[str, Any]) -> dict[str, Any]:
     """Values as `update` wants them."""
     return {f"new_{name}": value for name, value in values.items() if name != "revision"}

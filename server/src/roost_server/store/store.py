@@ -14,6 +14,10 @@ from roost_server.store.nudges import Nudges
 Row = sa.RowMapping
 
 
+class Stale(Exception):
+    """A row is no longer as it was read, so what was decided about it does not hold: read it again."""
+
+
 class Connection(Protocol):
     """An open transaction of either kind of database."""
 

@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+import structlog
+
 from roost_server.domain import errors
 from roost_server.domain.exec import ExecRequest, ExecResult
 from roost_server.domain.log import LogLine, LogPage, LogQuery
 from roost_server.domain.replica import Box, ReplicaSpec, Usage
-from roost_server.engines.oci import logs, observing, removing
+from roost_server.engines.oci import firewall, logs, observing, removing
 from roost_server.engines.oci.box import Stage
 from roost_server.engines.oci.exec import Exec, not_running
 from roost_server.engines.oci.host import Host
@@ -28,6 +30,9 @@ from roost_server.engines.oci.settings import OciSettings
 
 T = TypeVar("T")
 THREADS = 16
+GUARD_SECONDS = 30.0
+
+log = structlog.get_logger(__name__)
 
 
 class OciEngine:
@@ -57,6 +62,15 @@ class OciEngine:
             self._exec = Exec(host.runtime, host.installation.runc_root, host.cgroups, self._orphans)
             self._orphans.start()
             self._keep(host.rotation.run())
+            self._keep(self._guard(host))
+
+    async def _guard(self, host: Host) -> None:
+        """Put the firewall back should somebody flush it."""
+        while True:
+            await asyncio.sleep(GUARD_SECONDS)
+            if not await self._call(partial(firewall.is_in_place, host.installation)):
+                log.warning("firewall_restored", table=host.installation.table)
+                await self._call(partial(firewall.prepare, host.installation))
 
     async def close(self) -> None:
         """Let go of everything. Boxes go on."""

@@ -3,6 +3,7 @@
 Boxes are told by the name of the host's end of their link. All of it is replaced in one transaction.
 """
 
+import shutil
 import subprocess
 
 from roost_server.domain import errors
@@ -52,11 +53,46 @@ table inet {installation.table} {{
 def prepare(installation: Installation) -> None:
     """Put the rules in place, replacing what an earlier server put there."""
     _nft(rules(installation))
+    _pass_other_firewalls(installation)
+
+
+def is_in_place(installation: Installation) -> bool:
+    """Whether nobody removed the rules, as reloading the host's own firewall may do."""
+    listed = subprocess.run(["nft", "list", "chain", "inet", installation.table, "to_host"], capture_output=True)
+    return listed.returncode == 0 and not _is_shut(installation)
 
 
 def destroy(installation: Installation) -> None:
     """Remove the table. Removing what is gone succeeds."""
     _nft(f"table inet {installation.table}\ndelete table inet {installation.table}\n")
+    for rule in _passing(installation):
+        _iptables("-D", *rule)
+
+
+def _pass_other_firewalls(installation: Installation) -> None:
+    """Docker and ufw drop all forwarding they do not know. What boxes may reach is still up to our own table."""
+    if _is_shut(installation):
+        for rule in _passing(installation):
+            _iptables("-I", *rule)
+
+
+def _is_shut(installation: Installation) -> bool:
+    """Whether iptables drops forwarding and does not except our boxes."""
+    listed = _iptables("-S", "FORWARD")
+    excepted = all(" ".join(rule) in listed for rule in _passing(installation))
+    return not excepted and ("-P FORWARD DROP" in listed or "-A FORWARD -j REJECT" in listed)
+
+
+def _passing(installation: Installation) -> list[list[str]]:
+    ours = f"{installation.veth_prefix}+"
+    return [["FORWARD", "-i", ours, "-j", "ACCEPT"], ["FORWARD", "-o", ours, "-j", "ACCEPT"]]
+
+
+def _iptables(*arguments: str) -> str:
+    """What it says; nothing where it is not installed or refuses."""
+    if shutil.which("iptables") is None:
+        return ""
+    return subprocess.run(["iptables", "-w", *arguments], capture_output=True, text=True).stdout
 
 
 def _nft(script: str) -> None:

@@ -1,5 +1,6 @@
 """What is generated is current, and every command is documented."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 from roost.cli import catalogue
 from roost.cli.shapes import Commands
+
+from client.installation import Installation
 
 CLIENT = Path(__file__).parents[2] / "client"
 
@@ -49,3 +52,13 @@ def test_the_page_has_every_command() -> None:
     for path, command in ALL:
         if not command.hidden and not path.startswith("roost runtime"):
             assert f"\n## {path}\n" in page
+
+
+def test_the_sdk_page_runs(server: Installation, tmp_path: Path) -> None:
+    page = (CLIENT.parent / "docs/sdk.md").read_text()
+    blocks = re.findall(r"(?<!<!-- needs an agent -->\n)^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 7
+    (tmp_path / "page.py").write_text("\n".join(blocks))
+    command = [sys.executable, str(tmp_path / "page.py")]
+    ended = subprocess.run(command, env=server.environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
@@ -27,12 +26,11 @@ def status(text: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned columns. The column STATUS is coloured; on a terminal, lines are cut at its width."""
+    """Aligned columns. The column STATUS is coloured."""
     cells = [list(headers), *([one.split("\n")[0] for one in row] for row in rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(headers))]
-    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for number, row in enumerate(cells):
-        line = "   ".join(one.ljust(width) for one, width in zip(row, widths, strict=True)).rstrip()[:room]
+        line = "   ".join(one.ljust(width) for one, width in zip(row, widths, strict=True)).rstrip()
         print(paint(line, "bold") if number == 0 else _with_status(line, headers, row, widths))
 
 

@@ -3,7 +3,8 @@
 GET /health   200, or what HEALTH says           GET /stream   server-sent events: one at once, one for each /push
 GET /whoami   version, process, replica          GET /hold     no answer; /left counts callers who went away
 POST /echo    the request as it arrived          GET /ws       WebSocket: every text comes back in upper case
-POST /slow    answers after a /push              GET /end?N    the process ends with code N
+POST /slow    answers after a /push              GET /waiting  how many wait for a /push
+GET /end?N    the process ends with code N
 """
 
 import asyncio
@@ -13,9 +14,11 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 PORT = int(os.environ.get("PORT", "8080"))
 pushed: set[asyncio.Queue] = set()
+START = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
 left = 0
 
 
@@ -57,7 +60,7 @@ async def health(reader, writer, *_) -> None:
 
 
 async def whoami(reader, writer, *_) -> None:
-    started = open(f"/proc/{os.getpid()}/stat").read().rpartition(")")[2].split()[19]
+    started = START
     replica = os.environ["ROOST_REPLICA_ID"]
     said = {"version": os.environ.get("VERSION"), "pid": os.getpid(), "started": started, "replica": replica}
     await reply(writer, said)
@@ -72,6 +75,10 @@ async def push(reader, writer, *_) -> None:
     for queue in pushed:
         queue.put_nowait("pushed")
     await reply(writer, {"listeners": len(pushed)})
+
+
+async def waiting(reader, writer, *_) -> None:
+    await reply(writer, {"waiting": len(pushed)})
 
 
 async def slow(reader, writer, *_) -> None:
@@ -107,8 +114,8 @@ async def until_gone(reader, work):
     """What `work` gives, or None, and counted, when the caller goes away first."""
     global left
     working, gone = asyncio.ensure_future(work), asyncio.ensure_future(reader.read(1))
-    done, waiting = await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
+    done, others = await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+    for task in others:
         task.cancel()
     if gone in done:
         left += 1
@@ -150,6 +157,7 @@ ACTIONS = {
     "/whoami": whoami,
     "/echo": echo,
     "/push": push,
+    "/waiting": waiting,
     "/slow": slow,
     "/stream": stream,
     "/hold": hold,

@@ -1,4 +1,4 @@
-"""Words that the stories share: the agent they deploy, images made of files, steady traffic, what is seen of processes."""
+"""Words that the stories share: the agent they deploy, images made of files, steady traffic, how all stand."""
 
 import asyncio
 import threading
@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Traffic:
     def gap(self) -> float:
         """The longest time between two good answers, in seconds."""
         good = sorted(at for at, answer in self.answers if answer == "200")
-        return max(later - earlier for earlier, later in zip(good, good[1:], strict=False))
+        return max(later - earlier for earlier, later in pairwise(good))
 
     def run(self) -> None:
         asyncio.run(self._send())

@@ -56,7 +56,7 @@ class Installation:
         self._process: subprocess.Popen[bytes] | None = None
 
     def _clean_environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ROOST_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ROOST_", "PYTHON"))}
         return inherited | {
             "XDG_CONFIG_HOME": str(self.root / "config"),
             "ROOST_DATA_DIR": str(self.data),

@@ -15,6 +15,7 @@ from support.registry import Registry
 
 from oci_images import making
 from oci_images.conftest import USER
+from oci_images.host import commands
 from oci_images.making import ARCHITECTURE, FOREIGN, Directory, Image, Link
 
 pytestmark = pytest.mark.slow
@@ -302,17 +303,6 @@ async def test_a_pull_that_nobody_waits_for_leaves_nothing_behind(images: OciIma
 
     assert not [line for line in commands() if f"localhost:{port}" in line]
     assert not list((data_dir / "images" / "tmp").iterdir())
-
-
-def commands() -> list[str]:
-    """Command lines of all that runs."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(path.read_text().replace("\0", " "))
-        except OSError:
-            continue
-    return found
 
 
 async def test_what_a_crash_left_half_made_is_not_trusted(data_dir: Path, registry: Registry) -> None:

@@ -29,11 +29,15 @@ def read_order(
     find: Callable[[str], Record],
 ) -> Order:
     """Look at what is to be built; `find` gives the image of a digest. Raises `Invalid` when the context or the
-    Dockerfile cannot be used."""
+    Dockerfile cannot be used. Bases stand under their names as written and as meant: whether buildah looks them up
+    before or after it expands variables depends on its version."""
     path = _dockerfile(context, dockerfile)
     named = images_dockerfile.images_named(path.read_text(errors="replace"), build_args)
-    bases = {name: find(digest) for name in named if (digest := local.get(name) or local.get(f"{name}:latest"))}
-    hosts = [host for name in named if registry.is_loopback(host := name.partition("/")[0])]
+    bases = {}
+    for written, name in named.items():
+        if digest := local.get(name) or local.get(f"{name}:latest"):
+            bases[written] = bases[name] = find(digest)
+    hosts = [host for name in named.values() if registry.is_loopback(host := name.partition("/")[0])]
     return Order(context, path.relative_to(context.resolve()), build_args, bases, hosts)
 
 
@@ -68,7 +72,7 @@ class Builder:
         async with self.slots:
             self._running.add(build)
             try:
-                await asyncio.to_thread(build.prepare, self.extra_ca_certificates)
+                await build.prepare(self.extra_ca_certificates)
                 await build.bring_bases()
                 await build.run(write_line)
                 return await build.export()

@@ -58,4 +58,4 @@ def _trusted(extra: Path | None) -> bytes:
 def _registries(loopback_hosts: Iterable[str]) -> str:
     hosts = sorted(set(loopback_hosts))
     insecure = "".join(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n' for host in hosts)
-    return f'unqualified-search-registries = ["docker.io"]\n{insecure}'
+    return f'unqualified-search-registries = ["docker.io"]\nshort-name-mode = "disabled"\n{insecure}'

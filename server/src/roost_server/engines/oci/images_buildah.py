@@ -7,7 +7,6 @@ the host. RUN steps use the host's network. What builds share with each other (b
 
 import asyncio
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +53,21 @@ class Build:
     order: Order
     folder: Path
 
-    def prepare(self, extra_ca_certificates: Path | None) -> None:
+    async def prepare(self, extra_ca_certificates: Path | None) -> None:
         """Make the folders and files; the namespace's root owns those it may change."""
+        copy = ["cp", "--archive", "--reflink=auto", f"{self.order.context}/", str(self.folder / "context")]
+        copied = await images_process.run(copy)
+        if copied.code != 0:
+            raise _failed(copied.stderr.splitlines())
+        await asyncio.to_thread(self._make_folders, extra_ca_certificates)
+
+    def _make_folders(self, extra_ca_certificates: Path | None) -> None:
         storage, run, out, context = self._storage, *(self.folder / name for name in ("run", "out", "context"))
         if not storage.exists() or not (self.store.build / SINCE).exists():
             storage.mkdir(exist_ok=True)
             (self.store.build / SINCE).touch()
         run.mkdir()
         images_build_files.write(self.folder / "conf", self.order.loopback_hosts, extra_ca_certificates)
-        shutil.copytree(self.order.context, context, symlinks=True)
         self.store.layout(out, also={blob for record in self._bases for blob in record.blobs})
         blobs = out / "blobs"
         for path in (storage, run, out, out / "oci-layout", blobs, blobs / "sha256", context, *context.rglob("*")):

@@ -11,24 +11,20 @@ _COPIED = re.compile(r"--(?:from|mount=\S*\bfrom)=([^\s,]+)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
 
 
-def images_named(text: str, build_args: dict[str, str]) -> list[str]:
-    """Image names in order of appearance, variables expanded, names of earlier stages left out."""
+def images_named(text: str, build_args: dict[str, str]) -> dict[str, str]:
+    """Image names as written → with variables expanded, in order of appearance; earlier stages are left out."""
     known: dict[str, str] = {}
-    stages: set[str] = set()
-    named: list[str] = []
+    stages = {"scratch"}
+    named: dict[str, str] = {}
     for line in _lines(text):
-        if not stages and not named and (arg := _ARG.match(line)):
+        if not named and (arg := _ARG.match(line)):
             known[arg[1]] = build_args.get(arg[1], (arg[2] or "").strip("\"'"))
         found = _FROM.match(line)
-        for name in [found[1]] if found else _COPIED.findall(line):
-            named.append(_expanded(name, known))
+        for written in [found[1]] if found else _COPIED.findall(line):
+            named[written] = _expanded(written, known)
         if found and found[2]:
             stages.add(found[2].lower())
-    return [
-        name
-        for name in dict.fromkeys(named)
-        if name and name.lower() not in stages | {"scratch"} and not name.isdigit()
-    ]
+    return {written: name for written, name in named.items() if name.lower() not in stages and not name.isdigit()}
 
 
 def _lines(text: str) -> list[str]:

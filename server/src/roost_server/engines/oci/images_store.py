@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -61,17 +62,18 @@ class Store:
         self._id_map_start = id_map_start
         self._records: dict[str, Record] = {}
         self._held: Counter[str] = Counter()
-        self._opened = False
+        self._opened, self._opening = False, threading.Lock()
 
     def open(self) -> None:
         """Make the folders, forget what a crash left half-made. Done once, before anything else."""
-        if self._opened:
-            return
-        shutil.rmtree(self._tmp, ignore_errors=True)
-        for folder in (self.root, self.blobs, self._unpacked, self._tmp, self.build):
-            folder.mkdir(parents=True, exist_ok=True)
-        self.root.chmod(0o700)
-        self._opened = True
+        with self._opening:
+            if self._opened:
+                return
+            shutil.rmtree(self._tmp, ignore_errors=True)
+            for folder in (self.root, self.blobs, self._unpacked, self._tmp, self.build):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.root.chmod(0o700)
+            self._opened = True
 
     @contextmanager
     def workplace(self) -> Iterator[Path]:

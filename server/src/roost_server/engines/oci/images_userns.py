@@ -14,6 +14,8 @@ from pathlib import Path
 
 MAP_SIZE = 65536
 MOUNTS = "/mnt"
+HIDDEN = ("/etc/containers/registries.d", "/var/lib/containers", "/var/cache/containers")
+"""The host's own container storage, closed to the mapped user: programs that look there must find nothing instead."""
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x10000000, 0x20000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000
 PR_SET_PDEATHSIG, SIGKILL = 1, 9
@@ -46,7 +48,8 @@ def _own_mounts(binds: Sequence[tuple[str, str]]) -> None:
     _check(_libc.unshare(CLONE_NEWNS))
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     if binds:
-        _mount("tmpfs", MOUNTS, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
+        for path in (MOUNTS, *(path for path in HIDDEN if Path(path).is_dir())):
+            _mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
     for source, name in binds:
         target = Path(MOUNTS, name)
         target.mkdir() if Path(source).is_dir() else target.touch()

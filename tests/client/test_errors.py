@@ -1,6 +1,8 @@
 """From answers to exceptions."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from roost import ApiError, BadGatewayError, NotFoundError, Roost, RoostError, UnreachableError, ValidationError, errors
@@ -58,6 +60,27 @@ def test_nobody_listening_is_a_connection_error_that_says_what_to_do(server: Ins
     assert isinstance(caught.value, RoostError)
     assert url in str(caught.value)
     assert "roost-server run" in (caught.value.hint or "")
+
+
+def test_another_kind_of_server_is_told_from_roost(server: Installation) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SomePage) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        with Roost(f"http://127.0.0.1:{listening.server_port}", "t") as client:
+            with pytest.raises(RoostError, match="is the url a Roost server"):
+                client.runtimes.get("x")
+            with pytest.raises(RoostError, match="is the url a Roost server"):
+                list(client.runtimes.list())
+        listening.shutdown()
+
+
+class SomePage(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>welcome</html>")
+
+    def log_message(self, *arguments: object) -> None:
+        pass
 
 
 def test_a_wrong_token_is_refused(server: Installation) -> None:

@@ -27,7 +27,7 @@ class Roost:
         workspace: str | None = None,
         *,
         timeout: float = 60.0,
-        retries: int = 4,
+        retries: int = 5,
     ) -> None:
         self.connection = settings.find(url, token, org, workspace)
         self._transport = Transport(self.connection, timeout, retries)

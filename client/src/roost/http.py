@@ -58,6 +58,19 @@ def request_arguments(call: Call, timeout: float) -> dict[str, Any]:
     }
 
 
+def json_of(response: httpx.Response) -> dict[str, Any]:
+    """The answer's object. Raises `RoostError` for an answer that is none, as another kind of server gives."""
+    try:
+        read = response.json()
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise errors.RoostError(
+            f"cannot use the answer of {response.url}: it is not Roost's; is the url a Roost server?"
+        )
+    return read
+
+
 def unreachable(error: httpx.HTTPError | httpx.InvalidURL, url: str) -> errors.UnreachableError:
     """What a failure of the connection means for the caller."""
     if isinstance(error, NEVER_REACHED):

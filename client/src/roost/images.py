@@ -124,7 +124,7 @@ class Images:
     def _settle(self, image: models.Image, deadline: Deadline, on_progress: OnProgress | None) -> models.Image:
         while True:
             if on_progress is not None:
-                on_progress(image.progress)
+                on_progress(waiting.progress_of(image))
             if waiting.image_is_settled(image, deadline):
                 return image
             image = self._again(image, deadline)

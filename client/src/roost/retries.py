@@ -1,7 +1,7 @@
 """When a failed request is sent again, and after how long. Pure: the transports sleep and send.
 
 A request that never reached the server is always sent again; one that may have is only when repeating it is
-harmless. Waits double from a tenth of a second, so three retries take under a second when nobody listens.
+harmless. Waits double from a tenth of a second, so five retries bridge the three seconds of a server's restart.
 """
 
 from roost.calls import Call

@@ -38,17 +38,17 @@ class Transport:
 
     def read(self, kind: type[T], call: Call) -> T:
         """The answer as a `kind`. Raises `ApiError`, `UnreachableError`."""
-        return wire.decode(kind, (self.send(call)).json())
+        return wire.decode(kind, http.json_of(self.send(call)))
 
     def items(self, kind: type[T], call: Call) -> Iterator[T]:
         """All items of a list, page after page, as they are asked for."""
         cursor = None
         while True:
             params = {**call.params, "cursor": cursor} if cursor else call.params
-            page = (self.send(Call(call.method, call.path, params, repeatable=True))).json()
-            for item in page["items"]:
+            page = http.json_of(self.send(Call(call.method, call.path, params, repeatable=True)))
+            for item in page.get("items", []):
                 yield wire.decode(kind, item)
-            cursor = page["next_cursor"]
+            cursor = page.get("next_cursor")
             if cursor is None:
                 return
 

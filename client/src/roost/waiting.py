@@ -4,9 +4,10 @@ Pure except for the clock; what failed and what is done is decided here for both
 """
 
 import time
+from dataclasses import replace
 
 from roost import errors
-from roost.models import Image, Push, RuntimeState
+from roost.models import Image, Progress, Push, RuntimeState
 
 SLICE_SECONDS = 20.0
 WATCHED_SLICE_SECONDS = 0.5
@@ -72,10 +73,15 @@ def image_is_settled(image: Image, deadline: Deadline) -> bool:
         return True
     if deadline.slice() <= 0:
         raise errors.WaitTimeout(
-            f"image {image.reference} is still {image.progress.step or image.status} after {deadline.timeout:g} s",
+            f"image {image.reference} is still {progress_of(image).step or image.status} after {deadline.timeout:g} s",
             hint="it goes on; see how it stands with `roost image ls`",
         )
     return False
+
+
+def progress_of(image: Image) -> Progress:
+    """How far it is; what holds it up, when something does."""
+    return replace(image.progress, step=image.message) if image.message else image.progress
 
 
 def push_is_settled(push: Push, deadline: Deadline) -> bool:

@@ -26,7 +26,7 @@ class AsyncRoost:
         workspace: str | None = None,
         *,
         timeout: float = 60.0,
-        retries: int = 4,
+        retries: int = 5,
     ) -> None:
         self.connection = settings.find(url, token, org, workspace)
         self._transport = AsyncTransport(self.connection, timeout, retries)

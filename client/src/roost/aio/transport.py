@@ -38,17 +38,17 @@ class AsyncTransport:
 
     async def read(self, kind: type[T], call: Call) -> T:
         """The answer as a `kind`. Raises `ApiError`, `UnreachableError`."""
-        return wire.decode(kind, (await self.send(call)).json())
+        return wire.decode(kind, http.json_of(await self.send(call)))
 
     async def items(self, kind: type[T], call: Call) -> AsyncIterator[T]:
         """All items of a list, page after page, as they are asked for."""
         cursor = None
         while True:
             params = {**call.params, "cursor": cursor} if cursor else call.params
-            page = (await self.send(Call(call.method, call.path, params, repeatable=True))).json()
-            for item in page["items"]:
+            page = http.json_of(await self.send(Call(call.method, call.path, params, repeatable=True)))
+            for item in page.get("items", []):
                 yield wire.decode(kind, item)
-            cursor = page["next_cursor"]
+            cursor = page.get("next_cursor")
             if cursor is None:
                 return
 

@@ -24,7 +24,10 @@ _TYPES: list[tuple[type[Exception], int, str]] = [
 ]
 KNOWN = (errors.RoostError, typer.TyperException, typer.Abort)
 _HINTS: list[tuple[type[errors.ApiError], str]] = [
-    (errors.AuthenticationError, "`roost login` stores a token; ROOST_TOKEN gives one for now"),
+    (
+        errors.AuthenticationError,
+        "`roost login` stores a token; the server's first start stored one for the user who started it",
+    ),
     (errors.AlreadyExistsError, "choose another name, or remove it first with `roost rm`"),
     (errors.InternalError, "the server's log has the details"),
 ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from roost import waiting
 from roost.models import Progress
 
 if TYPE_CHECKING:
@@ -53,10 +54,7 @@ def of_image(quiet: bool, verb: str) -> Iterator[Callable[[Progress], None] | No
 def _describe(runtime: "Runtime", verb: str) -> tuple[str, int, int]:
     if runtime.reason == "image_pulling":
         image = runtime.image()
-        return f"{image.progress.step or 'waiting for'} {image.reference}", *_bytes(image.progress)
+        now = waiting.progress_of(image)
+        return f"{now.step or 'waiting for'} {image.reference}", now.done_bytes, now.total_bytes
     message = (runtime.message or "").split("\n")[0]
     return f"{verb} {runtime.name}" + (f": {message}" if message else ""), 0, 0
-
-
-def _bytes(now: Progress) -> tuple[int, int]:
-    return now.done_bytes, now.total_bytes

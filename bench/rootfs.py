@@ -1,5 +1,6 @@
 """The root file system both sides run: Roost's builtin image, handed to Docker as a tarball."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ def tarball(source: Path) -> Iterator[Iterator[bytes]]:
 
 
 def builtin(data_dir: Path) -> Path:
-    """An unpacked image of this installation that has Python; after a fresh start the builtin one is the only image."""
-    found = [path for path in (data_dir / "images").glob("**/rootfs") if (path / "usr/bin/python3").exists()]
-    if not found:
-        raise RuntimeError(f"cannot find the builtin image under {data_dir}: set ROOST_DATA_DIR or use --rootfs")
-    return found[0]
+    """Where this installation keeps its builtin image unpacked. Raises RuntimeError when it has none there."""
+    try:
+        digest: str = json.loads((data_dir / "images/builtin.json").read_text())["digest"]
+    except FileNotFoundError:
+        raise RuntimeError(f"cannot find the builtin image in {data_dir}: set ROOST_DATA_DIR or use --rootfs") from None
+    return data_dir / "images/unpacked" / digest.removeprefix("sha256:") / "rootfs"

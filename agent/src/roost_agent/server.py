@@ -46,6 +46,7 @@ def serve(app: asgi.Asgi, host: str, port: int, on_server: Callable[[Server], No
     server = Server(_config(app, host, port))
     on_server(server)
     _catch_signals(server)
+    log.info("starting to serve host=%s port=%d", host, port)
     server.run()
     if not server.started and server.stop_by is None:
         sys.exit(3)

@@ -11,6 +11,7 @@ from typing import Any
 
 from roost.cli import catalogue
 from roost.cli.main import root
+from roost.cli.shapes import Entry
 from typer import Context
 
 PAGE = Path(__file__).parents[2] / "docs/cli.md"
@@ -67,7 +68,7 @@ def commands() -> Iterator[tuple[str, Any, Context]]:
     group = root()
     top = Context(group, info_name="roost")
     for name, entry in _shown(catalogue.TOP):
-        command = group.commands[name]
+        command: Any = group.commands[name]
         ctx = Context(command, info_name=name, parent=top)
         if not entry.entries:
             yield f"roost {name}", command, ctx
@@ -77,7 +78,7 @@ def commands() -> Iterator[tuple[str, Any, Context]]:
                 yield f"roost {name} {inner}", below, Context(below, info_name=inner, parent=ctx)
 
 
-def _shown(entries: tuple[catalogue.Entry, ...]) -> list[tuple[str, catalogue.Entry]]:
+def _shown(entries: tuple[Entry, ...]) -> list[tuple[str, Entry]]:
     return [(entry.name, entry) for entry in entries if not entry.hidden]
 
 

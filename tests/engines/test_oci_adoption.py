@@ -26,7 +26,7 @@ CREATE_POINTS = [
     "making.Making._begin",
     "making.Making._make_disk",
     "making.Making._write_bundle",
-    "conmon._spawn",
+    "orphans.Orphans.spawn",
     "conmon.create",
     "network.Network.attach",
     "runc.start",

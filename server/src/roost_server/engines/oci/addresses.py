@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 
 from roost_server.domain import errors
 
@@ -61,7 +62,7 @@ class Addresses:
     def take(self) -> IPv4Address:
         """A free address. Raises `Unavailable` when the range is full."""
         last = self._network.num_addresses - 2
-        for offset in [*range(self._next, last + 1), *range(2, self._next)]:
+        for offset in chain(range(self._next, last + 1), range(2, self._next)):
             address = self._network[offset]
             if address not in self._taken:
                 self._taken.add(address)

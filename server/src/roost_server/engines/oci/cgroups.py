@@ -106,7 +106,7 @@ class Cgroups:
         return root is None or (root / self._parent / "memory.memsw.limit_in_bytes").exists()
 
     def take_monitor(self, pid: int) -> None:
-        """Out of the server's cgroups, in which it began."""
+        """Out of the server's cgroups, with all that it starts from now on."""
         for root in self._hierarchies.roots:
             try:
                 (root / self._parent / "monitors" / "cgroup.procs").write_text(str(pid))

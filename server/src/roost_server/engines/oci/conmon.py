@@ -6,11 +6,12 @@ It leaves the server's session and process group by itself and outlives the serv
 import json
 import os
 import re
-import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from roost_server.domain import errors
+from roost_server.engines.oci import programs
 
 CANNOT_START = (
     "executable file not found",
@@ -21,14 +22,17 @@ CANNOT_START = (
     "unable to find user",
     "is a directory",
 )
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC", "GOMAXPROCS": "1"}
-"""One thread for runc's Go is enough and starts faster. UTC makes log times sort as text."""
+SYNC_PIPE = 3
+
+Spawn = Callable[[list[str], dict[str, str], Path, list[int]], None]
+"""Starts a program: its arguments, environment, directory and descriptors. Does not wait for it."""
 
 
 @dataclass(frozen=True)
 class Monitored:
     """What conmon is told about one box."""
 
+    conmon: str
     id: str
     bundle: Path
     log: Path
@@ -38,41 +42,21 @@ class Monitored:
     log_bytes: int
 
 
-def create(box: Monitored) -> int:
+def create(box: Monitored, spawn: Spawn) -> int:
     """Have the box created, its first process waiting to be started. Answers that process's id. Blocks.
 
     Raises `Invalid` (reason `start_failed`) when what the image asks for cannot be started, else `Unavailable`.
     """
     reading, writing = os.pipe()
+    nothing = os.open(os.devnull, os.O_RDWR)
     try:
-        try:
-            monitor = _spawn(box, writing)
-        finally:
-            os.close(writing)
-        with os.fdopen(reading, "rb", closefd=False) as pipe:
-            answer = pipe.readline()
-        monitor.wait()
+        environment = programs.ENVIRONMENT | {"_OCI_SYNCPIPE": str(SYNC_PIPE)}
+        spawn(_command(box), environment, box.bundle, [nothing, nothing, nothing, writing])
     finally:
-        os.close(reading)
-    return _created(box, answer)
-
-
-def _spawn(box: Monitored, sync_pipe: int) -> "subprocess.Popen[bytes]":
-    try:
-        return subprocess.Popen(
-            _command(box),
-            env=ENVIRONMENT | {"_OCI_SYNCPIPE": str(sync_pipe)},
-            pass_fds=[sync_pipe],
-            cwd=box.bundle,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-    except FileNotFoundError as error:
-        raise errors.Unavailable(
-            "cannot start a replica: conmon is not installed; install the package conmon",
-            reason="engine_unavailable",
-        ) from error
+        os.close(writing)
+        os.close(nothing)
+    with os.fdopen(reading, "rb") as pipe:
+        return _created(box, pipe.readline())
 
 
 def identity(replica_id: str) -> tuple[str, str]:
@@ -82,7 +66,7 @@ def identity(replica_id: str) -> tuple[str, str]:
 
 def _command(box: Monitored) -> list[str]:
     return [
-        "conmon",
+        box.conmon,
         "--api-version=1",
         *identity(box.id),
         f"--cuuid={box.id}",

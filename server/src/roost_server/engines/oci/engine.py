@@ -60,7 +60,7 @@ class OciEngine:
             await self._call(host.prepare)
             self._ready = host
             self._exec = Exec(host.runtime, host.installation.runc_root, host.cgroups, self._orphans)
-            self._orphans.start()
+            self._orphans.start(host.cgroups.take_monitor)
             self._keep(host.rotation.run())
             self._keep(self._guard(host))
 
@@ -85,6 +85,7 @@ class OciEngine:
         """Remove every box and all else that this installation put on the host, but not logs and images."""
         for box in await self.list():
             await self.delete(box.id, force=True)
+        self._orphans.close()
         await self._call(self._host.destroy)
         await self.close()
 
@@ -99,9 +100,7 @@ class OciEngine:
         if state is not None:
             await removing.remove(host, state, True, self._call)
         image = await self._call(partial(self._images.unpacked, replica.image_digest))
-        state = await self._call(Making(host, replica, image).make)
-        if state.monitor is not None:
-            self._keep(self._call(partial(host.cgroups.take_monitor, state.monitor.pid)))
+        state = await self._call(Making(host, replica, image, self._orphans.spawn).make)
         return observing.observe(host, state)
 
     async def inspect(self, replica_id: str) -> Box | None:

@@ -1,11 +1,12 @@
 """The host as one installation uses it: the parts of the engine, made ready together and removed together."""
 
 import shutil
+import signal
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from roost_server.domain import errors
-from roost_server.engines.oci import conmon, firewall, installation, network, runc
+from roost_server.engines.oci import conmon, firewall, installation, network, programs, runc
 from roost_server.engines.oci.addresses import Addresses
 from roost_server.engines.oci.box import BoxState, BoxStates
 from roost_server.engines.oci.cgroups import Cgroups
@@ -22,7 +23,8 @@ class Host:
 
     def __init__(self, settings: OciSettings) -> None:
         self.settings = settings
-        self.runtime = runc.resolve(settings.runtime)
+        self.runtime = programs.find(settings.runtime)
+        self.conmon = programs.find("conmon")
         self.installation = installation.load(settings, network.routes)
         self.boot_id = processes.boot_id()
         self.states = BoxStates(self.installation.boxes)
@@ -60,8 +62,7 @@ class Host:
 
     def _adopt(self, state: BoxState) -> None:
         self.addresses.adopt(IPv4Address(state.address))
-        if self.is_alive(state) and state.monitor:
-            self.cgroups.take_monitor(state.monitor.pid)
+        if self.is_alive(state):
             self.rotation.watch(self.log(state).directory)
 
     def is_alive(self, state: BoxState) -> bool:
@@ -83,10 +84,16 @@ class Host:
     def log(self, state: BoxState) -> ReplicaLog:
         return ReplicaLog(self.installation.logs / state.runtime_id / state.id)
 
+    def kill_monitors(self, replica_id: str) -> None:
+        """Of a box whose making was cut off, so that its state does not name them."""
+        for process in processes.all_with_arguments(*conmon.identity(replica_id)):
+            processes.send(process, signal.SIGKILL)
+
     def clear(self, replica_id: str) -> None:
         """Remove whatever there is of a box, the state last. What is gone is left alone."""
-        for process in processes.all_with_arguments(*conmon.identity(replica_id)):
-            processes.send(process, 9)
+        state = self.states.get(replica_id)
+        if state is None or state.monitor is None:
+            self.kill_monitors(replica_id)
         self.cgroups.remove(replica_id)
         runc.forget(self.installation.runc_root, replica_id)
         self.disk(replica_id).remove()

@@ -22,8 +22,9 @@ from roost_server.engines.oci.linux import processes
 class Making:
     """One box being made."""
 
-    def __init__(self, host: Host, spec: ReplicaSpec, image: UnpackedImage) -> None:
+    def __init__(self, host: Host, spec: ReplicaSpec, image: UnpackedImage, spawn: conmon.Spawn) -> None:
         self._host = host
+        self._spawn = spawn
         self._spec = spec
         self._image = image
         self._certificates = host.settings.extra_ca_certificates
@@ -64,7 +65,7 @@ class Making:
         self._make_disk(wanted)
         self._write_bundle(state, wanted)
         disk_made = perf_counter()
-        pid = conmon.create(self._monitored(state))
+        pid = conmon.create(self._monitored(state), self._spawn)
         process_made = perf_counter()
         self._host.network.attach(pid, IPv4Address(state.address))
         network_made = perf_counter()
@@ -105,6 +106,7 @@ class Making:
 
     def _monitored(self, state: BoxState) -> conmon.Monitored:
         return conmon.Monitored(
+            conmon=self._host.conmon,
             id=state.id,
             bundle=self._bundle,
             log=self._begin_log(state),

@@ -1,4 +1,4 @@
-"""The server's side of the adopter: commands that run under it, each awaited by its caller."""
+"""The server's side of the adopter: monitors that it starts, and commands whose callers wait for their end."""
 
 import asyncio
 import itertools
@@ -6,13 +6,16 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from roost_server.domain import errors
+from roost_server.engines.oci import programs
 from roost_server.engines.oci.linux import adopter
 
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOMAXPROCS": "1"}
+SHORT_LIFE_SECONDS = 1.0
 
 
 class Command:
@@ -46,22 +49,31 @@ def _settle(future: "asyncio.Future[Any]", value: Any) -> None:
 
 
 def _gone() -> errors.Unavailable:
-    return errors.Unavailable("cannot learn how the command ended: its parent process went away; try again")
+    return errors.Unavailable("cannot learn how it ended: the process that started it went away; try again")
 
 
 class Orphans:
-    """One adopter process, started when first needed and again should it die."""
+    """One adopter process; should it die, another takes its place."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._commands: dict[int, Command] = {}
         self._numbers = itertools.count(1)
+        self._place: Callable[[int], None] = lambda _: None
+        self._began = 0.0
 
-    def start(self) -> None:
-        """Have an adopter ready, so that the first command does not wait for it."""
+    def start(self, place: Callable[[int], None]) -> None:
+        """Have an adopter. `place` puts it, by its process id, where monitors are to live."""
+        self._place = place
+        self._begin()
+
+    def spawn(self, argv: list[str], env: dict[str, str], cwd: Path, descriptors: list[int]) -> None:
+        """Start a program (absolute path first) and forget it. May be called from any thread."""
+        request = {"id": 0, "argv": argv, "env": env, "cwd": str(cwd)}
         if self._socket is None:
-            self._begin()
+            raise _gone()
+        socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
 
     def run(self, argv: list[str], pid_file: Path, stdio: list[int]) -> Command:
         """Start `argv` (absolute path first), which ends after it wrote its child's id to `pid_file`.
@@ -70,7 +82,7 @@ class Orphans:
         """
         server = self._socket or self._begin()
         number, command = next(self._numbers), Command()
-        request = {"id": number, "argv": argv, "env": ENVIRONMENT, "pid_file": str(pid_file)}
+        request = {"id": number, "argv": argv, "env": programs.ENVIRONMENT, "cwd": "/", "pid_file": str(pid_file)}
         socket.send_fds(server, [json.dumps(request).encode()], stdio)
         self._commands[number] = command
         return command
@@ -84,9 +96,10 @@ class Orphans:
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
             )
+        self._place(self._process.pid)
         ours.setblocking(False)
         asyncio.get_running_loop().add_reader(ours.fileno(), self._hear)
-        self._socket = ours
+        self._socket, self._began = ours, monotonic()
         return ours
 
     def _hear(self) -> None:
@@ -98,12 +111,19 @@ class Orphans:
         except OSError:
             data = b""
         if not data:
-            self.close()
+            self._replace()
             return
         answer = json.loads(data)
         command = self._commands.get(answer["id"])
         if command and command.hear(answer):
             self._commands.pop(answer["id"], None)
+
+    def _replace(self) -> None:
+        """It died. One that cannot live is tried again only when it is needed."""
+        lived = monotonic() - self._began
+        self.close()
+        if lived > SHORT_LIFE_SECONDS:
+            self._begin()
 
     def close(self) -> None:
         """End the adopter. Commands go on, but nobody learns how they end."""

@@ -11,17 +11,6 @@ from roost_server.domain import errors
 START_SECONDS = 10.0
 
 
-def resolve(runtime: str) -> str:
-    """The runtime's absolute path, which conmon wants. Raises `Unavailable` when it is not installed."""
-    found = shutil.which(runtime)
-    if found is None:
-        raise errors.Unavailable(
-            f"cannot run replicas: {runtime} is not installed; install the package {runtime}",
-            reason="engine_unavailable",
-        )
-    return found
-
-
 def start(runtime: str, root: Path, replica_id: str) -> None:
     """Let a created box's first process run.
 

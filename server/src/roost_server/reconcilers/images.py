@@ -1,9 +1,7 @@
 """Images and pushes: fetch, import, build or send one, and tell the replicas that wait for it."""
 
 import asyncio
-import errno
 import shutil
-import tarfile
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from roost_server.domain import errors, image
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.image import Image, ImageInfo, ImageSource, ImageStatus, Progress
 from roost_server.engines.engine import Images, OnProgress
+from roost_server.reconcilers import contexts
 from roost_server.reconcilers.loop import held
 from roost_server.store import images, leases, replicas, tables
 from roost_server.store.cipher import Cipher
@@ -104,24 +103,12 @@ async def _fetch(
 async def _build(engine: Images, work: dict[str, Any], local: dict[str, str], progress: OnProgress) -> ImageInfo:
     """The output goes to a file that callers read and follow."""
     progress(Progress("building"))
-    await asyncio.to_thread(_unpack, Path(work["archive"]), Path(work["path"]))
+    await asyncio.to_thread(contexts.unpack, Path(work["archive"]), Path(work["path"]))
     log = await asyncio.to_thread(Path(work["log"]).open, "w", buffering=1)
     with log:
         return await engine.build(
             Path(work["path"]), work["dockerfile"], work["build_args"], local, lambda line: print(line, file=log)
         )
-
-
-def _unpack(archive: Path, context: Path) -> None:
-    """The sent context as a folder. The tar filter refuses paths and links that lead outside."""
-    shutil.rmtree(context, ignore_errors=True)
-    context.mkdir()
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(context, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
-        reason = "disk_full" if getattr(error, "errno", None) == errno.ENOSPC else "image_build_failed"
-        raise errors.Invalid(f"cannot build the image: the context is not usable: {error}", reason=reason) from error
 
 
 async def _clear_upload(work: dict[str, Any]) -> None:

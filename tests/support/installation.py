@@ -27,6 +27,7 @@ from support import builtin, leftovers
 T = TypeVar("T")
 TOKEN = "the-token-of-an-end-to-end-test"
 START_SECONDS = 60.0
+COMMAND_SECONDS = 300.0
 PORTS = range(20_000, 32_000)
 """Below the range that outgoing connections take theirs from, so that a port stays free while its server is down."""
 
@@ -124,15 +125,17 @@ class Installation:
 
     def server(self, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
         """Run `roost-server` to its end with this installation's settings."""
-        return self._run(self._server(*arguments), **env)
+        return self._run(self._server(*arguments), env)
 
-    def cli(self, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    def cli(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run `roost` as this installation's user."""
         command = [str(Path(sys.executable).with_name("roost")), *arguments]
-        return self._run(command, ROOST_URL=self.url, ROOST_TOKEN=TOKEN, **env)
+        return self._run(command, {"ROOST_URL": self.url, "ROOST_TOKEN": TOKEN}, stdin)
 
-    def _run(self, command: list[str], **env: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(command, env=self.env | env, capture_output=True, text=True, timeout=300)
+    def _run(self, command: list[str], env: dict[str, str], stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            command, env=self.env | env, input=stdin, capture_output=True, text=True, timeout=COMMAND_SECONDS
+        )
 
     def _server(self, *arguments: str) -> list[str]:
         return [str(Path(sys.executable).with_name("roost-server")), *arguments]

@@ -26,13 +26,6 @@ async def busybox(images: OciImages, registry: Registry) -> ImageInfo:
     return await images.pull(f"{registry.host}/busybox:v1", None, quiet)
 
 
-@pytest.fixture
-def context(tmp_path: Path) -> Path:
-    folder = tmp_path / "context"
-    folder.mkdir()
-    return folder
-
-
 async def built(images: OciImages, context: Path, base: ImageInfo, *lines: str, **args: str) -> tuple[ImageInfo, str]:
     """Build `FROM tiny` and these lines; the image and all that was printed."""
     (context / "Dockerfile").write_text("\n".join(["FROM tiny", *lines]) + "\n")
@@ -89,6 +82,14 @@ async def test_the_root_of_a_step_is_nobody_on_the_host(images: OciImages, busyb
     _, said = await built(images, context, busybox, "RUN cat /proc/self/uid_map && ls /proc | echo processes: *")
 
     assert "231072      65536" in said
+
+
+async def test_the_operators_own_folders_do_not_matter(
+    images: OciImages, busybox: ImageInfo, context: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "closed"))
+    await built(images, context, busybox, "RUN true")
 
 
 async def test_certificates_are_there_for_steps_and_not_in_the_image(

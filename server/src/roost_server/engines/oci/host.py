@@ -11,11 +11,13 @@ from roost_server.engines.oci.addresses import Addresses
 from roost_server.engines.oci.box import BoxState, BoxStates
 from roost_server.engines.oci.cgroups import Cgroups
 from roost_server.engines.oci.disk import Disk, Templates
-from roost_server.engines.oci.linux import processes
+from roost_server.engines.oci.linux import calls, processes
 from roost_server.engines.oci.logfile import ReplicaLog
 from roost_server.engines.oci.network import Network
 from roost_server.engines.oci.rotation import Rotation
 from roost_server.engines.oci.settings import OciSettings
+
+RUN_MB = 256
 
 
 class Host:
@@ -46,8 +48,14 @@ class Host:
             self._adopt(state)
 
     def _make_directories(self) -> None:
-        """The box's root, who is nobody on the host, has to pass through the run directory."""
+        """The box's root, who is nobody on the host, has to pass through the run directory.
+
+        runc and conmon sync what they write there, so where it is not in memory yet it is made so (10 ms a box).
+        """
         place = self.installation
+        place.run.mkdir(parents=True, exist_ok=True)
+        if not calls.is_in_memory(place.run) and not any(place.run.iterdir()):
+            calls.mount("tmpfs", place.run, "tmpfs", 0, f"mode=711,size={RUN_MB}m")
         for directory in (place.run, place.bundles, place.exits, place.runc_root):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(0o711)
@@ -116,5 +124,6 @@ class Host:
         self.network.destroy()
         firewall.destroy(self.installation)
         self.cgroups.destroy()
+        calls.unmount(self.installation.run)
         for directory in (self.installation.run, self.installation.boxes):
             shutil.rmtree(directory, ignore_errors=True)

@@ -37,6 +37,17 @@ def unmount(target: Path) -> None:
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH), str(target))
 
 
+def is_in_memory(path: Path) -> bool:
+    """Whether it lies on a tmpfs, which a restart of the machine empties and a sync does not slow down."""
+    device = path.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if before.split()[2] == number:
+            return after.split()[0] == "tmpfs"
+    return False
+
+
 @contextmanager
 def network_namespace(pid: int) -> Iterator[None]:
     """The calling thread is inside the process's network namespace meanwhile."""

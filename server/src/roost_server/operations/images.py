@@ -7,10 +7,10 @@ from roost_server.domain import errors
 from roost_server.domain import image as references
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.image import Image, ImageSource, ImageStatus
-from roost_server.operations import idempotency, sources
+from roost_server.operations import idempotency, sources, waiting
 from roost_server.operations.caller import Caller
 from roost_server.operations.runtimes import Context
-from roost_server.store import events, images, leases
+from roost_server.store import events, images
 from roost_server.store.images import Push
 
 
@@ -103,26 +103,25 @@ async def get_push(context: Context, caller: Caller, name: str, push_id: str) ->
 
 async def wait(context: Context, caller: Caller, image_id: str, seconds: float) -> Image:
     """The image once it is ready or failed, or as it is after `seconds`."""
-    deadline = leases.now().timestamp() + seconds
-    while True:
-        seen = context.store.nudges.seen("image_changes")
-        image = await get(context, caller, image_id)
-        left = deadline - leases.now().timestamp()
-        if image.status in (ImageStatus.READY, ImageStatus.FAILED) or left <= 0:
-            return image
-        await context.store.nudges.wait("image_changes", seen, min(left, 1.0))
+    ended = (ImageStatus.READY, ImageStatus.FAILED)
+    return await waiting.until(
+        context.store.nudges,
+        "image_changes",
+        lambda: get(context, caller, image_id),
+        lambda image: image.status in ended,
+        seconds,
+    )
 
 
 async def wait_for_push(context: Context, caller: Caller, name: str, push_id: str, seconds: float) -> Push:
     """The push once it has ended, or as it is after `seconds`."""
-    deadline = leases.now().timestamp() + seconds
-    while True:
-        seen = context.store.nudges.seen("image_changes")
-        push = await get_push(context, caller, name, push_id)
-        left = deadline - leases.now().timestamp()
-        if push.status in ("ready", "failed") or left <= 0:
-            return push
-        await context.store.nudges.wait("image_changes", seen, min(left, 1.0))
+    return await waiting.until(
+        context.store.nudges,
+        "image_changes",
+        lambda: get_push(context, caller, name, push_id),
+        lambda push: push.status in ("ready", "failed"),
+        seconds,
+    )
 
 
 async def log_path(context: Context, caller: Caller, name: str) -> str | None:

@@ -7,7 +7,7 @@ from roost_server.domain import errors
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.endpoint import DEFAULT
 from roost_server.domain.runtime import Event, Runtime, Status, Wanted, check_name
-from roost_server.operations import idempotency, sources
+from roost_server.operations import idempotency, sources, waiting
 from roost_server.operations.caller import Caller
 from roost_server.operations.capacity import Capacity
 from roost_server.operations.views import RuntimeView, view
@@ -185,17 +185,16 @@ async def page_events(
 
 async def wait(context: Context, caller: Caller, runtime_id: str, seconds: float) -> RuntimeView | None:
     """The runtime as soon as it has settled, or as it is after `seconds`; None when it is gone."""
-    store = context.store
-    deadline = leases.now().timestamp() + seconds
-    while True:
-        seen = store.nudges.seen("runtime_changes")
-        async with store.read() as tx:
+
+    async def read() -> RuntimeView | None:
+        async with context.store.read() as tx:
             runtime = await runtimes.get(tx, runtime_id)
-            now = (await view(tx, caller.workspace, runtime))[0] if runtime else None
-        left = deadline - leases.now().timestamp()
-        if runtime is None or runtime.status in _SETTLED or left <= 0:
-            return now
-        await store.nudges.wait("runtime_changes", seen, min(left, 1.0))
+            return (await view(tx, caller.workspace, runtime))[0] if runtime else None
+
+    def settled(now: RuntimeView | None) -> bool:
+        return now is None or now.runtime.status in _SETTLED
+
+    return await waiting.until(context.store.nudges, "runtime_changes", read, settled, seconds)
 
 
 def check_revision(runtime: Runtime, expected: int | None) -> None:

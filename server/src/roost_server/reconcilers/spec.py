@@ -22,15 +22,16 @@ def spec_of(
         args=process.args,
         user=process.user,
         workdir=process.workdir,
-        env={**config.runtime_server.env, **_injected(runtime, version, replica)},
+        env={**config.runtime_server.env, **_injected(runtime, version, replica, stop_grace_seconds)},
         stop_grace_seconds=stop_grace_seconds,
     )
 
 
-def _injected(runtime: Runtime, version: Version, replica: Replica) -> dict[str, str]:
+def _injected(runtime: Runtime, version: Version, replica: Replica, stop_grace_seconds: float) -> dict[str, str]:
     return {
         "ROOST_RUNTIME_ID": runtime.id,
         "ROOST_RUNTIME_NAME": runtime.name,
         "ROOST_REPLICA_ID": replica.id,
         "ROOST_VERSION": str(version.number),
+        "ROOST_STOP_GRACE_SECONDS": f"{stop_grace_seconds:g}",
     }

@@ -5,6 +5,7 @@ install into the system, as in other images that hold one application. Its comma
 Its one layer is kept uncompressed: made, unpacked and built upon faster, and compressed when it is pushed.
 """
 
+import asyncio
 import hashlib
 import json
 import os
@@ -49,7 +50,7 @@ find "$name" ! -type d ! -name copyright -delete && find "$name" -mindepth 1 -ty
 rm -f "$1"/usr/lib/python3*/EXTERNALLY-MANAGED"""
 
 
-class _Watcher:
+class Watcher:
     """Turns mmdebstrap's words into progress. Bytes are an estimate that only makes a bar move evenly."""
 
     def __init__(self, progress: OnProgress) -> None:
@@ -68,14 +69,14 @@ class _Watcher:
 
 async def make(folder: Path, progress: OnProgress) -> Path:
     """A layout under `folder` that holds the image. Raises `Unavailable` when the packages cannot be had."""
-    watcher = _Watcher(progress)
+    watcher = Watcher(progress)
     layer = folder / "layer.tar"
     command = [*_private(folder), "mmdebstrap", *_options(), *await _proxies(), _suite(), "-", *await _sources()]
     with layer.open("wb") as file:
         finished = await images_process.run(command, stdout=file.fileno(), on_line=watcher.hear)
     if finished.code != 0:
         raise _failed(watcher.lines)
-    return _layout(folder, layer)
+    return await asyncio.to_thread(_layout, folder, layer)
 
 
 def _private(folder: Path) -> list[str]:

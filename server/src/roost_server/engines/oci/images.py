@@ -6,12 +6,12 @@ The parts: `registry` talks to registries, `images_archive` reads archives, `bui
 
 import asyncio
 import errno
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from roost_server.domain import errors
+from roost_server.domain import errors, image
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.image import ImageInfo
 from roost_server.domain.runtime import Reason
@@ -83,15 +83,13 @@ class OciImages:
         wanted = registry.source(reference, auth, self._settings.insecure_registries)
 
         async def start(tell: OnProgress) -> Record:
-            with _room(f"pull {reference}"):
-                return await self._pull(wanted, tell)
+            return await self._pull(wanted, tell)
 
         return self._handed_out(await self._resolving.run((reference, auth), start, progress))
 
     async def _pull(self, wanted: registry.Source, progress: OnProgress) -> Record:
-        await asyncio.to_thread(self._store.open)
         async with self._pulls:
-            with self._store.workplace() as folder:
+            async with self._place(f"pull {wanted.name}") as (_, folder):
                 manifest = await registry.resolve(wanted, folder)
 
             async def start(tell: OnProgress) -> Record:
@@ -100,7 +98,7 @@ class OciImages:
             return await self._fetching.run(manifest.digest, start, progress)
 
     async def _fetch(self, wanted: registry.Source, manifest: Manifest, progress: OnProgress) -> Record:
-        with self._keeper.working(*manifest.blobs) as work, self._store.workplace() as folder:
+        async with self._place(f"pull {wanted.name}", *manifest.blobs) as (work, folder):
             if known := self._store.get(manifest.digest):
                 return known
             layout = folder / "layout"
@@ -111,13 +109,12 @@ class OciImages:
             finally:
                 self._store.salvage(images_layout.blobs(layout), manifest)
             found = await asyncio.to_thread(images_layout.read, layout, wanted.name)
-            return await self._adopt(work, layout, found, wanted.name, progress, digest=manifest.digest)
+            return await self._adopt(work, layout, replace(found, digest=manifest.digest), wanted.name, progress)
 
     async def load(self, archive: Path, progress: OnProgress) -> ImageInfo:
         """Import an oci-archive or docker-archive that holds one image."""
-        await asyncio.to_thread(self._store.open)
         what = f"the archive {archive.name}"
-        with _room(f"load {archive.name}"), self._keeper.working() as work, self._store.workplace() as folder:
+        async with self._place(f"load {archive.name}") as (work, folder):
             layout = await images_archive.unfold(archive, folder, progress)
             found = await asyncio.to_thread(images_layout.read, layout, what)
             return self._handed_out(await self._adopt(work, layout, found, what, progress, verify=True))
@@ -131,10 +128,9 @@ class OciImages:
         write_line: OnLine,
     ) -> ImageInfo:
         """Build a Dockerfile in a directory. `local` maps names that FROM may use to digests on this machine."""
-        await asyncio.to_thread(self._store.open)
         order = await asyncio.to_thread(build.read_order, context, dockerfile, build_args, local, self._known)
         pins = [blob for record in order.bases.values() for blob in (record.digest, *record.blobs)]
-        with _room("build the image"), self._keeper.working(*pins) as work, self._store.workplace() as folder:
+        async with self._place("build the image", *pins) as (work, folder):
             layout = await self._builder.build(order, folder, write_line)
             found = await asyncio.to_thread(build.read_result, self._store, layout)
             record = await self._adopt(work, layout, found, build.RESULT, lambda _: None, verify=True)
@@ -142,17 +138,16 @@ class OciImages:
 
     async def make_builtin(self, progress: OnProgress) -> ImageInfo:
         """`builtin:runtime`, made once and then kept."""
-        return self._handed_out(await self._fetching.run("builtin", self._make_builtin, progress))
+        return self._handed_out(await self._fetching.run(image.BUILTIN, self._make_builtin, progress))
 
     async def _make_builtin(self, progress: OnProgress) -> Record:
-        await asyncio.to_thread(self._store.open)
-        made = builtin.remembered(self._store)
-        if made and (known := self._store.get(made)):
-            return known
-        with _room("make builtin:runtime"), self._keeper.working() as work, self._store.workplace() as folder:
+        async with self._place(f"make {image.BUILTIN}") as (work, folder):
+            made = builtin.remembered(self._store)
+            if made and (known := self._store.get(made)):
+                return known
             layout = await builtin.make(folder, progress)
-            found = await asyncio.to_thread(images_layout.read, layout, "builtin:runtime")
-            record = await self._adopt(work, layout, found, "builtin:runtime", progress)
+            found = await asyncio.to_thread(images_layout.read, layout, image.BUILTIN)
+            record = await self._adopt(work, layout, found, image.BUILTIN, progress)
             builtin.remember(self._store, record.digest)
             return record
 
@@ -161,11 +156,7 @@ class OciImages:
         such an image another digest there."""
         wanted = registry.source(reference, auth, self._settings.insecure_registries)
         record = self._known(digest)
-        with (
-            _room(f"push {reference}"),
-            self._keeper.working(digest, *record.blobs),
-            self._store.workplace() as folder,
-        ):
+        async with self._place(f"push {reference}", digest, *record.blobs) as (_, folder):
             manifest = self._store.stored(record)
             async with self._keeper.still:
                 layout = await asyncio.to_thread(self._store.layout, folder / "layout", manifest)
@@ -178,6 +169,19 @@ class OciImages:
         freed = await self._keeper.keep_only([*digests, *([made] if made else [])])
         return freed + await asyncio.to_thread(self._builder.forget_old_cache)
 
+    @asynccontextmanager
+    async def _place(self, doing: str, *pins: str) -> AsyncIterator[tuple[Work, Path]]:
+        """Work that keeps the blobs `pins`, with a folder of its own. A full disk is said so, wherever it shows."""
+        await asyncio.to_thread(self._store.open)
+        try:
+            with self._keeper.working(*pins) as work:
+                async with self._store.workplace() as folder:
+                    yield work, folder
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            raise images_failures.disk_full(doing, str(error)) from error
+
     async def _adopt(
         self,
         work: Work,
@@ -186,18 +190,22 @@ class OciImages:
         what: str,
         progress: OnProgress,
         *,
-        digest: str | None = None,
         verify: bool = False,
     ) -> Record:
-        """Move a layout's blobs to the store and unpack the image."""
+        """Move a layout's blobs to the store and unpack the image. What turns out corrupt is not kept."""
         manifest = found.manifest
         work.pins.update(manifest.blobs)
-        blobs = manifest.blobs[1:]
+        source = images_layout.blobs(layout)
         async with self._keeper.still:
-            await asyncio.to_thread(self._store.adopt, images_layout.blobs(layout), blobs, verify=verify, what=what)
+            await asyncio.to_thread(self._store.adopt, source, manifest.blobs[1:], verify=verify, what=what)
             self._store.add(found.content)
-        wanted = unpack.Wanted(digest or found.digest, manifest, what)
-        return await unpack.unpack(self._store, wanted, self._settings.id_map_start, progress)
+        wanted = unpack.Wanted(found.digest, manifest, what)
+        try:
+            return await unpack.unpack(self._store, wanted, self._settings.id_map_start, progress)
+        except errors.Invalid as error:
+            if error.reason == Reason.IMAGE_CORRUPT:
+                self._store.forget(manifest.blobs)
+            raise
 
     def _known(self, digest: str) -> Record:
         record = self._store.get(digest)
@@ -209,14 +217,3 @@ class OciImages:
     def _handed_out(self, record: Record) -> ImageInfo:
         self._keeper.handed_out(record.digest)
         return record.info
-
-
-@contextmanager
-def _room(doing: str) -> Iterator[None]:
-    """A full disk is said so, wherever it shows."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        raise images_failures.disk_full(doing, str(error)) from error

@@ -6,7 +6,7 @@ does not answer, so that it is tried again and the operator's log has the words.
 
 import re
 
-from roost_server.domain import errors
+from roost_server.domain import errors, image
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.runtime import Reason
 from roost_server.engines.oci import images_manifest
@@ -14,8 +14,14 @@ from roost_server.engines.oci import images_manifest
 _FATAL = re.compile(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"')
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("full", re.compile(r"no space left on device|disk quota exceeded", re.I)),
-    ("refused", re.compile(r"unauthorized|authentication required|invalid username/password|denied", re.I)),
-    ("missing", re.compile(r"manifest unknown|name unknown|name_unknown|not known to registry|404|not found", re.I)),
+    (
+        "refused",
+        re.compile(r"unauthorized|authentication required|invalid username/password|(?<!permission )denied", re.I),
+    ),
+    (
+        "missing",
+        re.compile(r"manifest unknown|name unknown|name_unknown|not known to registry|status:? 404|not found", re.I),
+    ),
     (
         "corrupt",
         re.compile(r"digest did not match|does not match expected|does not match digest|invalid checksum|gzip:", re.I),
@@ -28,8 +34,16 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
 def of_registry(verb: str, name: str, auth: RegistryAuth | None, said: str) -> errors.RoostError:
     """The error for a `verb` ("pull", "push") of image `name` that ended with `said` on standard error."""
     words = last_words(said)
-    kind = next((kind for kind, pattern in _KINDS if pattern.search(words)), "silent")
+    kind = next((kind for kind, pattern in _KINDS if pattern.search(_without(words, name))), "silent")
     return _ERRORS[kind](verb, name, auth, words)
+
+
+def _without(words: str, name: str) -> str:
+    """The words without the image's own name, which may read like a failure."""
+    reference = image.parse(name)
+    for part in (reference.path, reference.tag):
+        words = words.replace(part, "") if part else words
+    return words
 
 
 def last_words(said: str) -> str:
@@ -85,7 +99,10 @@ def _untrusted(verb: str, name: str, auth: RegistryAuth | None, words: str) -> e
 
 
 def _silent(verb: str, name: str, auth: RegistryAuth | None, words: str) -> errors.RoostError:
-    message = f"cannot {verb} {name}: the registry does not answer as it should; check the name and the network"
+    message = (
+        f"cannot {verb} {name}: the registry does not answer as it should ({words[:300]}); "
+        "check the name and the network"
+    )
     return errors.Unavailable(message, reason=Reason.REGISTRY_UNAVAILABLE, detail=words)
 
 

@@ -121,12 +121,12 @@ def _entries(index: dict[str, Any], what: str) -> list[dict[str, Any]]:
 
 
 def _platform(entry: dict[str, Any]) -> tuple[str, str, str]:
-    found = entry.get("platform") or {}
+    found = _mapping(entry.get("platform"))
     return str(found.get("os", "")), str(found.get("architecture", "")), str(found.get("variant", ""))
 
 
 def _is_attestation(entry: dict[str, Any]) -> bool:
-    annotated = (entry.get("annotations") or {}).get("vnd.docker.reference.type") == "attestation-manifest"
+    annotated = _mapping(entry.get("annotations")).get("vnd.docker.reference.type") == "attestation-manifest"
     return annotated or _platform(entry)[:2] == ("unknown", "unknown")
 
 
@@ -157,25 +157,35 @@ def configuration(content: bytes, what: str) -> Configuration:
     system, built_for = str(parsed.get("os", "linux")), str(parsed.get("architecture", ""))
     if system != "linux" or built_for != architecture():
         raise wrong_architecture(what, f"{system}/{built_for or 'unknown'}")
-    diff_ids = (parsed.get("rootfs") or {}).get("diff_ids") or []
-    if not all(isinstance(diff_id, str) and DIGEST.fullmatch(diff_id) for diff_id in diff_ids):
+    diff_ids = _texts(_mapping(parsed.get("rootfs")).get("diff_ids"))
+    if not all(DIGEST.fullmatch(diff_id) for diff_id in diff_ids):
         raise invalid(what, "its configuration does not name its layers")
-    return Configuration(built_for, tuple(diff_ids), _process(parsed.get("config") or {}))
+    return Configuration(built_for, tuple(diff_ids), _process(_mapping(parsed.get("config"))))
 
 
 def _process(config: dict[str, Any]) -> ImageConfig:
-    ports = [str(port).split("/") for port in config.get("ExposedPorts") or {}]
     return ImageConfig(
-        entrypoint=list(config.get("Entrypoint") or []),
-        cmd=list(config.get("Cmd") or []),
-        env=list(config.get("Env") or []),
-        user=config.get("User") or "",
-        workdir=config.get("WorkingDir") or "/",
-        stop_signal=config.get("StopSignal") or "SIGTERM",
-        exposed_ports=sorted(
-            {int(port[0]) for port in ports if port[0].isdigit() and (port[1:] or ["tcp"])[0] == "tcp"}
-        ),
+        entrypoint=_texts(config.get("Entrypoint")),
+        cmd=_texts(config.get("Cmd")),
+        env=_texts(config.get("Env")),
+        user=str(config.get("User") or ""),
+        workdir=str(config.get("WorkingDir") or "/"),
+        stop_signal=str(config.get("StopSignal") or "SIGTERM"),
+        exposed_ports=_tcp_ports(_mapping(config.get("ExposedPorts"))),
     )
+
+
+def _tcp_ports(exposed: dict[str, Any]) -> list[int]:
+    named = [str(port).partition("/") for port in exposed]
+    return sorted({int(number) for number, _, kind in named if number.isdecimal() and kind in ("", "tcp")})
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
 
 
 def written(config: Descriptor, layers: list[Descriptor]) -> bytes:

@@ -9,6 +9,7 @@
 Everything is made in tmp, flushed, and renamed into place, so a crash at any point leaves whole things or none.
 """
 
+import asyncio
 import ctypes
 import hashlib
 import json
@@ -17,8 +18,8 @@ import shutil
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -75,15 +76,15 @@ class Store:
             self.root.chmod(0o700)
             self._opened = True
 
-    @contextmanager
-    def workplace(self) -> Iterator[Path]:
+    @asynccontextmanager
+    async def workplace(self) -> AsyncIterator[Path]:
         """A folder of one's own, gone afterwards."""
         folder = self._tmp / uuid.uuid4().hex
         folder.mkdir()
         try:
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            await asyncio.to_thread(discard, folder)
 
     def path(self, digest: str) -> Path:
         """Where a blob lies, if it does."""
@@ -150,10 +151,16 @@ class Store:
     def add(self, content: bytes) -> Descriptor:
         """Keep a small blob; its digest and size."""
         digest = images_manifest.digest_of(content)
-        with self.workplace() as folder:
-            (folder / "blob").write_bytes(content)
-            (folder / "blob").rename(self.path(digest))
+        partial = self._tmp / uuid.uuid4().hex
+        partial.write_bytes(content)
+        partial.rename(self.path(digest))
         return Descriptor("", digest, len(content))
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """Remove blobs that turned out to be wrong, unless an image that runs from here is made of them."""
+        needed = {digest for record in self.records() for digest in record.blobs}
+        for digest in set(digests) - needed:
+            self.path(digest).unlink(missing_ok=True)
 
     def layout(self, folder: Path, manifest: Manifest | None = None, *, also: Iterable[str] = ()) -> Path:
         """Make an OCI layout in `folder` that holds `manifest` under the tag `x` (or nothing) and, as hard links,

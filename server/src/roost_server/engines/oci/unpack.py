@@ -33,7 +33,7 @@ async def unpack(store: Store, wanted: Wanted, map_start: int, progress: OnProgr
     if known := store.get(wanted.digest):
         return known
     config = read_configuration(store, wanted.manifest, wanted.what)
-    with store.workplace() as folder:
+    async with store.workplace() as folder:
         base = await _begin(store, config, folder)
         job = _Job(store, folder, wanted, config, base, map_start)
         size = await job.extract(progress)

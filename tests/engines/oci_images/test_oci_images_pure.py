@@ -106,6 +106,14 @@ def test_what_skopeo_says_becomes_a_reason(said: str, reason: str) -> None:
     assert "secret" not in error.message + error.detail
 
 
+def test_an_images_own_name_is_not_read_as_a_failure() -> None:
+    said = "reading manifest denied in localhost:40412/not-found/x509: Get https://localhost:40412/v2/not-found: EOF"
+
+    error = images_failures.of_registry("pull", "localhost:40412/not-found/x509:denied", None, said)
+
+    assert error.reason == "registry_unavailable"
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -151,8 +159,8 @@ def test_making_the_builtin_moves_a_bar() -> None:
     watcher = builtin.Watcher(seen.append)
     for line in (
         "I: running apt-get update...", "Get:1 http://deb bookworm InRelease [151 kB]",
-        "I: downloading packages with apt...", "Get:2 libc6", "I: extracting archives...", "I: installing essential packages...",
-        "Unpacking libc6 (2.36) ...", *["Setting up something ..."] * 2000, "I: creating tarball...",
+        "I: downloading packages with apt...", "Get:2 libc6", "I: extracting archives...",
+        "I: installing essential packages...", "Unpacking libc6 (2.36) ...", *["Setting up something ..."] * 2000, "I: creating tarball...",
     ):  # fmt: skip
         watcher.hear(line)
 

@@ -12,38 +12,29 @@ from roost_server.domain.runtime import Reason
 from roost_server.engines.oci import images_manifest
 
 _FATAL = re.compile(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"')
-_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("full", re.compile(r"no space left on device|disk quota exceeded", re.I)),
-    (
-        "refused",
-        re.compile(r"unauthorized|authentication required|invalid username/password|(?<!permission )denied", re.I),
-    ),
-    (
-        "missing",
-        re.compile(r"manifest unknown|name unknown|name_unknown|not known to registry|status:? 404|not found", re.I),
-    ),
-    (
-        "corrupt",
-        re.compile(r"digest did not match|does not match expected|does not match digest|invalid checksum|gzip:", re.I),
-    ),
-    ("strange", re.compile(r"unsupported|unknown media type|mime type|can not copy", re.I)),
-    ("untrusted", re.compile(r"x509|certificate|http response to https", re.I)),
-)
+_SIGNS = {
+    "full": "no space left on device|disk quota exceeded",
+    "refused": "unauthorized|authentication required|invalid username|(?<!permission )denied",
+    "missing": "manifest unknown|name unknown|name_unknown|not known to registry|status:? 404|not found",
+    "corrupt": "digest did not match|does not match expected|does not match digest|invalid checksum|gzip:",
+    "strange": "unsupported|unknown media type|mime type|can not copy",
+    "untrusted": "x509|certificate|http response to https",
+}
+_KINDS = {kind: re.compile(signs, re.IGNORECASE) for kind, signs in _SIGNS.items()}
 
 
 def of_registry(verb: str, name: str, auth: RegistryAuth | None, said: str) -> errors.RoostError:
     """The error for a `verb` ("pull", "push") of image `name` that ended with `said` on standard error."""
     words = last_words(said)
-    kind = next((kind for kind, pattern in _KINDS if pattern.search(_without(words, name))), "silent")
+    kind = next((kind for kind, pattern in _KINDS.items() if pattern.search(_without(words, name))), "silent")
     return _ERRORS[kind](verb, name, auth, words)
 
 
 def _without(words: str, name: str) -> str:
     """The words without the image's own name, which may read like a failure."""
-    reference = image.parse(name)
-    for part in (reference.path, reference.tag):
-        words = words.replace(part, "") if part else words
-    return words
+    host = image.parse(name).remote.partition("/")[0]
+    without_tag = re.sub(r"manifest \S+ in", "manifest in", words)
+    return " ".join(word for word in without_tag.split() if host not in word and "/v2/" not in word)
 
 
 def last_words(said: str) -> str:
@@ -56,7 +47,7 @@ def last_words(said: str) -> str:
 
 def is_full(said: str) -> bool:
     """Whether a program ended because there was no room."""
-    return bool(_KINDS[0][1].search(said))
+    return bool(_KINDS["full"].search(said))
 
 
 def disk_full(verb: str, detail: str) -> errors.Unavailable:

@@ -56,7 +56,7 @@ class Tx:
 
     async def tuples(self, statement: sa.Executable) -> Sequence[tuple[Any, ...]]:
         """Rows as plain tuples, for reads of very many."""
-        return (await self._connection.execute(statement)).tuples().all()
+        return (await self._connection.execute(statement)).all()
 
     async def first(self, statement: sa.Executable, **values: Any) -> Row | None:
         return (await self._connection.execute(statement, values)).mappings().first()

@@ -48,6 +48,22 @@ async def test_a_missing_directory_or_user_is_invalid(oci: OciSubject) -> None:
         await oci.shell(box.id, "true", user="nobody-knows")
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ExecRequest([]),
+        ExecRequest([""]),
+        ExecRequest(["echo", "a\0b"]),
+        ExecRequest(["echo"], env={"A": "\0"}),
+        ExecRequest(["echo"], cwd="relative"),
+    ],
+)
+async def test_what_no_system_takes_is_invalid(oci: OciSubject, request_: ExecRequest) -> None:
+    box = await oci.engine.create(spec())
+    with pytest.raises(errors.Invalid, match=r"^cannot run "):
+        await oci.engine.exec(box.id, request_)
+
+
 async def test_a_box_that_swaps_its_passwd_for_a_pipe_or_a_link_gains_nothing(oci: OciSubject) -> None:
     pipe, link = await oci.engine.create(spec()), await oci.engine.create(spec())
     await oci.shell(pipe.id, "rm /etc/passwd; mkfifo /etc/passwd")

@@ -37,7 +37,7 @@ async def test_the_doctor_finds_nothing_wrong_where_boxes_run(oci: OciSubject) -
 
 @pytest.mark.slow
 async def test_a_flushed_firewall_comes_back(oci: OciSubject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "GUARD_SECONDS", 0.01)
+    monkeypatch.setattr(engine, "TEND_SECONDS", 0.01)
     await oci.begin_again()
     place = installation.existing(oci.settings)
     assert place is not None

@@ -1,5 +1,6 @@
 """A box's limits hold, and what runs into them is told."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,17 @@ async def test_a_full_disk_is_full_for_its_box_only(oci: OciSubject) -> None:
     assert b"100%" in done.stdout
     assert (await oci.shell(full.id, "echo x > /tmp/x || echo tmp is full too")).stdout == b"tmp is full too\n"
     assert (await oci.shell(other.id, "dd if=/dev/zero of=/ok bs=1M count=20")).exit_code == 0
+
+
+async def test_what_a_box_deletes_is_given_back_to_the_host(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec(resources=replace(RESOURCES, disk_mb=1024, memory_mb=512)))
+    file = oci.settings.data_dir / "boxes" / box.id / "disk.img"
+    await oci.shell(box.id, "dd if=/dev/zero of=/big bs=1M count=400 && sync && rm /big && sync")
+    full = (await asyncio.to_thread(file.stat)).st_blocks
+    assert oci.engine._ready is not None
+    await asyncio.to_thread(oci.engine._ready.give_back)
+    assert (await asyncio.to_thread(file.stat)).st_blocks < full / 10
+    assert (await oci.shell(box.id, "echo alive")).stdout == b"alive\n"
 
 
 async def test_a_box_sees_its_limits(oci: OciSubject) -> None:

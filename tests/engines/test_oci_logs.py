@@ -142,10 +142,10 @@ def test_a_file_that_conmon_replaced_is_kept_under_its_number(tmp_path: Path) ->
 async def test_a_box_that_floods_its_log_stays_within_the_limit(
     tiny_root: Path, oci_settings: Callable[..., OciSettings]
 ) -> None:
-    oci = OciSubject(oci_settings(log_max_mb=1), TinyImages(tiny_root))
+    oci = OciSubject(oci_settings(log_max_mb=4), TinyImages(tiny_root))
     await oci.engine.start()
     try:
-        wanted = spec("sh", "-c", "for i in $(seq 60000); do echo line $i of a very talkative box; done; echo end")
+        wanted = spec("sh", "-c", "for i in $(seq 80000); do echo line $i of a very talkative box; done; echo end")
         await oci.engine.create(wanted)
 
         async def said_all() -> bool:
@@ -153,11 +153,11 @@ async def test_a_box_that_floods_its_log_stays_within_the_limit(
 
         await eventually(said_all)
         directory = oci.settings.data_dir / "logs" / wanted.runtime_id / wanted.id
-        assert await asyncio.to_thread(_bytes_in, directory) <= 1024 * 1024
-        page = await oci.engine.read_logs(wanted.runtime_id, LogQuery(order="desc", limit=5000))
+        assert await asyncio.to_thread(_bytes_in, directory) <= 4 * 1024 * 1024
+        page = await oci.engine.read_logs(wanted.runtime_id, LogQuery(order="desc", limit=20000))
         numbers = [int(text.split()[1]) for text in _texts(page.lines)[1:]]
-        assert numbers == list(range(60000, 60000 - len(numbers), -1))
-        assert len(numbers) > 4000
+        assert numbers == list(range(80000, 80000 - len(numbers), -1))
+        assert len(numbers) > 15000
     finally:
         await oci.engine.destroy()
 

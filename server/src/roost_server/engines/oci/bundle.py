@@ -15,6 +15,7 @@ from roost_server.engines.oci import capabilities, hostfiles, process, rootfs, s
 SHM_MB = 64
 CPU_PERIOD_US = 100_000
 NOFILE = 1_048_576
+HOSTNAME_LENGTH = 63
 TMPFS = ["nosuid", "noexec", "nodev"]
 READ_ONLY = ["bind", "ro", "nosuid", "nodev"]
 
@@ -56,7 +57,7 @@ def write(
     """Write config.json. `linux` is its section of that name, see `linux_section`."""
     config = {
         "ociVersion": "1.0.2",
-        "hostname": spec.hostname,
+        "hostname": spec.hostname[:HOSTNAME_LENGTH],
         "root": {"path": "rootfs"},
         "process": process_section(wanted),
         "mounts": mounts,

@@ -102,8 +102,9 @@ class Cgroups:
 
     def limits_swap(self) -> bool:
         """Whether a swap limit can be set; without it a memory limit still holds where there is no swap."""
-        root = self._hierarchies.v1.get("memory")
-        return root is None or (root / self._parent / "memory.memsw.limit_in_bytes").exists()
+        is_v1 = "memory" in self._hierarchies.v1
+        name = "memory.memsw.limit_in_bytes" if is_v1 else "memory.swap.max"
+        return (self.box("monitors", "memory") / name).exists()
 
     def take_monitor(self, pid: int) -> None:
         """Out of the server's cgroups, with all that it starts from now on."""

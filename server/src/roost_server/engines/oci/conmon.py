@@ -6,6 +6,7 @@ It leaves the server's session and process group by itself and outlives the serv
 import json
 import os
 import re
+import select
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ CANNOT_START = (
     "is a directory",
 )
 SYNC_PIPE = 3
+ANSWER_SECONDS = 60.0
 
 Spawn = Callable[[list[str], dict[str, str], Path, list[int]], None]
 """Starts a program: its arguments, environment, directory and descriptors. Does not wait for it."""
@@ -56,7 +58,13 @@ def create(box: Monitored, spawn: Spawn) -> int:
         os.close(writing)
         os.close(nothing)
     with os.fdopen(reading, "rb") as pipe:
-        return _created(box, pipe.readline())
+        return _created(box, pipe.readline() if _answers(reading) else b"")
+
+
+def _answers(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(ANSWER_SECONDS * 1000))
 
 
 def identity(replica_id: str) -> tuple[str, str]:
@@ -93,7 +101,7 @@ def _created(box: Monitored, answer: bytes) -> int:
     pid = int(value.get("data", value.get("pid", -1)))
     if pid > 0:
         return pid
-    said = _plain(str(value.get("message", "conmon ended without an answer")))
+    said = _plain(str(value.get("message", "conmon gave no answer")))
     if any(hint in said for hint in CANNOT_START):
         raise errors.Invalid(f"cannot start the replica: {said}", reason="start_failed", detail=str(value))
     raise errors.Unavailable(

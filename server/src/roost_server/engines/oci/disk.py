@@ -24,6 +24,7 @@ WITHOUT_WRITING = struct.pack("=I", 2)
 TRIM = 0xC0185879  # FITRIM
 FEATURES = "^has_journal,^resize_inode,sparse_super2"
 EXTENDED = "lazy_itable_init=1,num_backup_sb=0,packed_meta_blocks=1,nodiscard"
+WORTH_GIVING_BACK = 256 * 1024 * 1024
 OPTIONS = "noinit_itable,nodiscard"
 
 
@@ -150,10 +151,24 @@ class Disk:
             os.close(descriptor)
 
     def give_back(self) -> None:
-        """Return blocks of files that the box deleted to the host."""
+        """Return to the host what the box has deleted, once it is worth it. Removed meanwhile is no error."""
+        try:
+            if self._idle_bytes() > WORTH_GIVING_BACK:
+                self._trim()
+        except OSError:
+            return
+
+    def _idle_bytes(self) -> int:
+        """What the file takes on the host beyond what the box keeps in it."""
+        inside = os.statvfs(self._layer)
+        kept = (inside.f_blocks - inside.f_bfree) * inside.f_frsize
+        return self._file.stat().st_blocks * 512 - kept
+
+    def _trim(self) -> None:
+        """Not with every deletion (the mount option `discard`), which made deleting 10,000 files seven times slower."""
         descriptor = os.open(self._layer, os.O_RDONLY)
         try:
-            fcntl.ioctl(descriptor, TRIM, struct.pack("=QQQ", 0, 2**64 - 1, 1024 * 1024))
+            fcntl.ioctl(descriptor, TRIM, struct.pack("=QQQ", 0, 2**64 - 1, 0))
         finally:
             os.close(descriptor)
 

@@ -30,7 +30,7 @@ from roost_server.engines.oci.settings import OciSettings
 
 T = TypeVar("T")
 THREADS = 16
-GUARD_SECONDS = 30.0
+TEND_SECONDS = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -62,12 +62,13 @@ class OciEngine:
             self._exec = Exec(host.runtime, host.installation.runc_root, host.cgroups, self._orphans)
             self._orphans.start(host.cgroups.take_monitor)
             self._keep(host.rotation.run())
-            self._keep(self._guard(host))
+            self._keep(self._tend(host))
 
-    async def _guard(self, host: Host) -> None:
-        """Put the firewall back should somebody flush it."""
+    async def _tend(self, host: Host) -> None:
+        """Put the firewall back should somebody flush it; give unused disk space back to the host."""
         while True:
-            await asyncio.sleep(GUARD_SECONDS)
+            await asyncio.sleep(TEND_SECONDS)
+            await self._call(host.give_back)
             if not await self._call(partial(firewall.is_in_place, host.installation)):
                 log.warning("firewall_restored", table=host.installation.table)
                 await self._call(partial(firewall.prepare, host.installation))

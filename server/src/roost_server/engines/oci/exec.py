@@ -94,6 +94,7 @@ class Exec:
     async def run(self, replica_id: str, directory: Path, request: ExecRequest) -> ExecResult:
         """`directory` is the bundle of the box."""
         began = perf_counter()
+        _check(request)
         name = f"exec-{os.getpid()}-{next(self._numbers)}"
         prepared = Prepared(directory, name, request)
         prepared.write()
@@ -148,6 +149,16 @@ class Exec:
 
     async def _kill(self, replica_id: str, name: str) -> None:
         await asyncio.to_thread(self._cgroups.kill_exec, replica_id, name)
+
+
+def _check(request: ExecRequest) -> None:
+    """Raises `Invalid` for what no system call would take."""
+    if not request.command or not request.command[0]:
+        raise errors.Invalid("cannot run an empty command: name a program")
+    if any("\0" in word for word in (*request.command, *request.env, *request.env.values())):
+        raise errors.Invalid(f'cannot run "{request.command[0]}": words and variables cannot hold NUL characters')
+    if request.cwd is not None and not request.cwd.startswith("/"):
+        raise errors.Invalid(f'cannot run "{request.command[0]}" in "{request.cwd}": it is not an absolute path')
 
 
 class Prepared:
@@ -261,6 +272,8 @@ def _refusal(replica_id: str, prepared: Prepared) -> tuple[int, bytes]:
         return NOT_FOUND, f"{name}: not found\n".encode()
     if "permission denied" in said or "exec format error" in said or "is a directory" in said:
         return NOT_EXECUTABLE, f"{name}: cannot be executed\n".encode()
+    if "argument list too long" in said:
+        return NOT_EXECUTABLE, f"{name}: argument list too long\n".encode()
     if "not running" in said or "stopped container" in said or "does not exist" in said:
         raise not_running(replica_id)
     raise errors.Unavailable(f'cannot run "{name}" in the replica; try again', detail=said)

@@ -116,6 +116,12 @@ class Host:
             self.addresses.release(IPv4Address(state.address))
             self.states.forget(replica_id)
 
+    def give_back(self) -> None:
+        """Have the disks of living boxes return what was deleted in them."""
+        for state in self.states:
+            if self.is_alive(state):
+                self.disk(state.id).give_back()
+
     def destroy(self) -> None:
         """Remove everything but logs and images."""
         self.states.load()

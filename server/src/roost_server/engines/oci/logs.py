@@ -188,7 +188,7 @@ class Follower:
 
 async def follow(directory: Path, query: LogQuery, call: Callable[..., Any]) -> AsyncIterator[LogLine]:
     """Lines as they are written, until the caller stops. `call` runs a blocking function elsewhere."""
-    with inotify.Watcher() as watcher:
+    with inotify.open_watcher() as watcher:
         _watch(watcher, directory)
         follower: Follower = await call(partial(Follower, directory, query))
         for found in await call(follower.first):
@@ -200,14 +200,14 @@ async def follow(directory: Path, query: LogQuery, call: Callable[..., Any]) -> 
                 yield present(found)
 
 
-def _watch(watcher: inotify.Watcher, directory: Path) -> None:
+def _watch(watcher: inotify.AnyWatcher, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     watcher.watch(directory, inotify.CREATED)
     for entry in directory.iterdir():
         watcher.watch(entry, CHANGES)
 
 
-async def _changed(watcher: inotify.Watcher) -> bool:
+async def _changed(watcher: inotify.AnyWatcher) -> bool:
     """Whether something was written; False after a while in which nothing was."""
     try:
         await asyncio.wait_for(watcher.changes(), IDLE_SECONDS)

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 MODIFIED, CLOSED_AFTER_WRITE, MOVED_IN, CREATED, DELETED = 0x2, 0x8, 0x80, 0x100, 0x200
+TICK_SECONDS = 0.2
 _HEADER = struct.Struct("=iIII")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -22,8 +24,22 @@ class Change:
     mask: int
 
 
+class AnyWatcher(Protocol):
+    """Directories under watch. Use as a context; `changes()` waits until there may be some."""
+
+    def __enter__(self) -> "AnyWatcher": ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def watch(self, directory: Path, mask: int) -> None: ...
+
+    async def changes(self) -> list[Change]: ...
+
+
 class Watcher:
-    """Directories under watch. Use as a context; `changes()` waits until there are some."""
+    """One inotify instance."""
 
     def __init__(self) -> None:
         self._descriptor = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -69,3 +85,28 @@ class Watcher:
             data = data[_HEADER.size + length :]
             if number in self._directories:
                 yield Change(self._directories[number], name, mask)
+
+
+class Ticker:
+    """Stands in for a watcher where the kernel gives no more of them (128 a user by default): it only looks often."""
+
+    def __enter__(self) -> "Ticker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def watch(self, directory: Path, mask: int) -> None:
+        return
+
+    async def changes(self) -> list[Change]:
+        await asyncio.sleep(TICK_SECONDS)
+        return []
+
+
+def open_watcher() -> AnyWatcher:
+    """A watcher, or a ticker where there are too many."""
+    try:
+        return Watcher()
+    except OSError:
+        return Ticker()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,9 +51,15 @@ async def get(tx: Tx, runtime_id: str) -> Runtime | None:
     return _runtime(row) if row else None
 
 
+@cache
+def _by_id_or_name() -> sa.Select[Any]:
+    named = sa.or_(table.c.id == sa.bindparam("its_id"), table.c.name == sa.bindparam("its_name"))
+    return sa.select(*_COLUMNS).where(table.c.workspace_id == sa.bindparam("workspace_id"), named)
+
+
 async def find(tx: Tx, workspace_id: str, id_or_name: str) -> Runtime | None:
-    named = sa.or_(table.c.id == id_or_name.lower(), table.c.name == id_or_name)
-    row = await tx.first(sa.select(*_COLUMNS).where(table.c.workspace_id == workspace_id, named))
+    named = {"its_id": id_or_name.lower(), "its_name": id_or_name}
+    row = await tx.first(_by_id_or_name(), workspace_id=workspace_id, **named)
     return _runtime(row) if row else None
 
 

@@ -160,7 +160,8 @@ def test_making_the_builtin_moves_a_bar() -> None:
     for line in (
         "I: running apt-get update...", "Get:1 http://deb bookworm InRelease [151 kB]",
         "I: downloading packages with apt...", "Get:2 libc6", "I: extracting archives...",
-        "I: installing essential packages...", "Unpacking libc6 (2.36) ...", *["Setting up something ..."] * 2000, "I: creating tarball...",
+        "I: installing essential packages...", "Unpacking libc6 (2.36) ...",
+        *["Setting up something ..."] * 2000, "I: creating tarball...",
     ):  # fmt: skip
         watcher.hear(line)
 

@@ -9,7 +9,7 @@ stays; a line is therefore found again by segment number and offset.
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +109,8 @@ def _is_same_file(one: Path, other: Path) -> bool:
         return False
 
 
-def forward(segment: Segment, begin: int, keyword: bytes, unfinished: bool = True) -> Iterator[Line]:
-    """Lines from the offset on. With `keyword`, parts of the file in which it cannot be are skipped unread.
+def forward(segment: Segment, begin: int, needles: Sequence[bytes], unfinished: bool = True) -> Iterator[Line]:
+    """Lines from the offset on. Parts of the file that lack one of the `needles` (lower case) are skipped unread.
 
     `unfinished`: a last line that lacks its end is given too.
     """
@@ -118,11 +118,11 @@ def forward(segment: Segment, begin: int, keyword: bytes, unfinished: bool = Tru
     with _opened(segment) as file:
         while begin < size:
             end = _line_start(file, begin + BLOCK_BYTES, size)
-            yield from _lines(file, segment, begin, end, keyword, unfinished and end >= size)
+            yield from _lines(file, segment, begin, end, needles, unfinished and end >= size)
             begin = end
 
 
-def backward(segment: Segment, end: int, keyword: bytes) -> Iterator[Line]:
+def backward(segment: Segment, end: int, needles: Sequence[bytes]) -> Iterator[Line]:
     """Lines that begin before the offset, last first."""
     size = segment.size()
     end = min(end, size)
@@ -131,7 +131,7 @@ def backward(segment: Segment, end: int, keyword: bytes) -> Iterator[Line]:
             begin = _line_start(file, end - BLOCK_BYTES, end)
             if begin >= end:  # one line longer than a block
                 begin = 0
-            yield from reversed(list(_lines(file, segment, begin, end, keyword, end >= size)))
+            yield from reversed(list(_lines(file, segment, begin, end, needles, end >= size)))
             end = begin
 
 
@@ -169,15 +169,23 @@ def _line_start(file: int, offset: int, limit: int) -> int:
     return limit
 
 
-def _lines(file: int, segment: Segment, begin: int, end: int, keyword: bytes, at_end: bool) -> Iterator[Line]:
+def _lines(file: int, segment: Segment, begin: int, end: int, needles: Sequence[bytes], at_end: bool) -> Iterator[Line]:
     """Whole lines whose last piece begins in the range."""
     data = os.pread(file, end - begin, begin)
-    if keyword and keyword not in data.lower() and b" P " not in data:
+    if not _may_hold(data, needles):
         return iter(())
     before = _line_start(file, begin - LOOK_BACK_BYTES, begin)
     earlier = os.pread(file, begin - before, before)
     joined = _join(earlier + data, segment.number, before, at_end)
     return itertools.dropwhile(lambda line: line.position.offset < begin, joined)
+
+
+def _may_hold(data: bytes, needles: Sequence[bytes]) -> bool:
+    """A word may also lie across the pieces of a line."""
+    if not needles or b" P " in data:
+        return True
+    lowered = data.lower()
+    return all(needle in lowered for needle in needles)
 
 
 def _join(data: bytes, number: int, offset: int, at_end: bool) -> Iterator[Line]:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import heapq
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -57,39 +57,40 @@ def _replica(log: ReplicaLog, query: LogQuery, after: Key | None) -> Iterator[Fo
     """One replica's lines in the query's order, within its times and beyond its cursor."""
     begin = _time(query.since) if query.since else EARLIEST
     end = _time(query.until).replace(b"000+", b"999+") if query.until else LATEST
-    keyword = _keyword(query.contains)
+    needles = _needles(query)
     if query.order == "asc":
         begin = max(begin, after.time) if after else begin
-        for line in _ascending(log, begin, end, keyword):
+        for line in _ascending(log, begin, end, needles):
             key = Key(line.time, log.replica_id, line.position)
             if after is None or key > after:
                 yield Found(key, line)
     else:
         end = min(end, after.time) if after else end
-        for line in _descending(log, begin, end, keyword):
+        for line in _descending(log, begin, end, needles):
             key = Key(line.time, log.replica_id, line.position)
             if after is None or key < after:
                 yield Found(key, line)
 
 
-def _keyword(contains: str | None) -> bytes:
-    """What is looked for in whole blocks of the file; only for ASCII is lower case the same in bytes and in text."""
-    return contains.lower().encode() if contains and contains.isascii() else b""
+def _needles(query: LogQuery) -> list[bytes]:
+    """What every matching line holds; only for ASCII is lower case the same in bytes and in text."""
+    words = [query.contains.lower()] if query.contains and query.contains.isascii() else []
+    return [word.encode() for word in (*words, *([f" {query.stream} "] if query.stream else []))]
 
 
-def _ascending(log: ReplicaLog, begin: bytes, end: bytes, keyword: bytes) -> Iterator[Line]:
+def _ascending(log: ReplicaLog, begin: bytes, end: bytes, needles: Sequence[bytes]) -> Iterator[Line]:
     for segment in log.segments():
         offset = logfile.seek(segment, begin) if begin else 0
-        for line in logfile.forward(segment, offset, keyword):
+        for line in logfile.forward(segment, offset, needles):
             if line.time > end:
                 return
             yield line
 
 
-def _descending(log: ReplicaLog, begin: bytes, end: bytes, keyword: bytes) -> Iterator[Line]:
+def _descending(log: ReplicaLog, begin: bytes, end: bytes, needles: Sequence[bytes]) -> Iterator[Line]:
     for segment in reversed(log.segments()):
         offset = logfile.seek(segment, end + b"~")
-        for line in logfile.backward(segment, offset, keyword):
+        for line in logfile.backward(segment, offset, needles):
             if line.time < begin:
                 return
             yield line
@@ -137,7 +138,7 @@ def decode_cursor(cursor: str) -> Key:
 
 def tail(log: ReplicaLog, count: int) -> list[str]:
     """The last lines, oldest first."""
-    last = list(islice(_descending(log, EARLIEST, LATEST, b""), count))
+    last = list(islice(_descending(log, EARLIEST, LATEST, ()), count))
     return [line.text.decode(errors="replace") for line in reversed(last)]
 
 
@@ -181,7 +182,7 @@ class Follower:
             if segment.number < place.segment:
                 continue
             offset = place.offset if segment.number == place.segment else 0
-            for line in logfile.forward(segment, logfile.next_line(segment, offset), b"", unfinished):
+            for line in logfile.forward(segment, logfile.next_line(segment, offset), (), unfinished):
                 self._places[log.replica_id] = Position(segment.number, line.position.offset + 1)
                 yield Found(Key(line.time, log.replica_id, line.position), line)
 

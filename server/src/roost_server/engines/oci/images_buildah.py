@@ -8,6 +8,7 @@ the host. RUN steps use the host's network. What builds share with each other (b
 import asyncio
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,15 +66,18 @@ class Build:
         await asyncio.to_thread(self._make_folders, extra_ca_certificates)
 
     def _make_folders(self, extra_ca_certificates: Path | None) -> None:
-        storage, run, out, context = self._storage, *(self.folder / name for name in ("run", "out", "context"))
-        if not storage.exists() or not (self.store.build / SINCE).exists():
-            storage.mkdir(exist_ok=True)
+        run, conf, out = (self.folder / name for name in ("run", "conf", "out"))
+        if not self._storage.exists() or not (self.store.build / SINCE).exists():
+            self._storage.mkdir(exist_ok=True)
             (self.store.build / SINCE).touch()
         run.mkdir()
-        images_build_files.write(self.folder / "conf", self.order.loopback_hosts, extra_ca_certificates)
+        images_build_files.write(conf, self.order.loopback_hosts, extra_ca_certificates)
         self.store.layout(out, also={blob for record in self._bases for blob in record.blobs})
-        blobs = out / "blobs"
-        for path in (storage, run, out, out / "oci-layout", blobs, blobs / "sha256", context, *context.rglob("*")):
+        self._give([self._storage, run, *_all(conf), *_all(self.folder / "context"), *_folders(out)])
+
+    def _give(self, paths: Iterable[Path]) -> None:
+        """Make the namespace's root the owner."""
+        for path in paths:
             os.chown(path, self.map_start, self.map_start, follow_symlinks=False)
 
     @property
@@ -94,6 +98,7 @@ class Build:
     async def _bring(self, record: Record) -> None:
         layout = self.folder / f"base-{record.digest.removeprefix('sha256:')}"
         await asyncio.to_thread(self.store.layout, layout, self.store.stored(record))
+        self._give(_folders(layout))
         to = f"containers-storage:{STORE_SPEC}{_storage_name(record)}"
         brought = await self._inside(
             *registry.SKOPEO, "copy", "--quiet", "oci:/mnt/base:x", to, binds=[(layout, "base")]
@@ -151,6 +156,15 @@ class Build:
         options = [option for source, name in shown for option in ("--bind", f"{source}={name}")]
         program = [sys.executable, "-m", f"{__package__}.images_userns", str(self.map_start), *options, "--"]
         return await images_process.run([*program, *command], env=ENVIRONMENT, merged=merged, on_line=on_line)
+
+
+def _all(folder: Path) -> list[Path]:
+    return [folder, *folder.rglob("*")]
+
+
+def _folders(layout: Path) -> list[Path]:
+    """A layout without its blobs, which are the store's own files."""
+    return [layout, layout / "blobs", layout / "blobs" / "sha256", *layout.glob("*.json"), layout / "oci-layout"]
 
 
 def _storage_name(record: Record) -> str:

@@ -153,6 +153,7 @@ class Store:
         digest = images_manifest.digest_of(content)
         partial = self._tmp / uuid.uuid4().hex
         partial.write_bytes(content)
+        partial.chmod(0o644)
         partial.rename(self.path(digest))
         return Descriptor("", digest, len(content))
 

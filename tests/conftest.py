@@ -1,11 +1,23 @@
 """Fixtures that several folders share."""
 
+import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
+from roost_server.store import migrate
+from roost_server.store.store import open_store
 from support import postgresql as server
 from support.postgresql import PostgreSQL
+
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")
@@ -15,10 +27,45 @@ def postgresql() -> Iterator[PostgreSQL]:
         yield started
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, once of each kind."""
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=KINDS)
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables, once of each kind."""
     if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.db"
+    started: PostgreSQL = request.getfixturevalue("postgresql")
+    return asyncio.run(started.database())
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with its tables and no rows, once of each kind."""
+    if request.param == "sqlite":
+        shutil.copyfile(request.getfixturevalue("migrated_file"), tmp_path / "roost.db")
         return f"sqlite:///{tmp_path}/roost.db"
     started: PostgreSQL = request.getfixturevalue("postgresql")
-    return await started.database()
+    return asyncio.run(started.database(request.getfixturevalue("migrated_template")))
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database to copy: migrating each test's own would take longer than the test."""
+    path = tmp_path_factory.mktemp("migrated") / "roost.db"
+    asyncio.run(_migrate(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgresql: PostgreSQL) -> str:
+    """The name of a PostgreSQL database to copy."""
+    url = asyncio.run(postgresql.database())
+    asyncio.run(_migrate(url))
+    return url.rpartition("/")[2]
+
+
+async def _migrate(url: str) -> None:
+    store = open_store(url)
+    await migrate.upgrade(store)
+    await store.close()

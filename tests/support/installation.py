@@ -128,9 +128,10 @@ class Installation:
         return self._run(self._server(*arguments), env)
 
     def cli(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
-        """Run `roost` as this installation's user."""
+        """Run `roost` as this installation's user, who has the token at hand if it was given to the server."""
         command = [str(Path(sys.executable).with_name("roost")), *arguments]
-        return self._run(command, {"ROOST_URL": self.url, "ROOST_TOKEN": TOKEN}, stdin)
+        token = self.env.get("ROOST_ADMIN_TOKEN")
+        return self._run(command, {"ROOST_URL": self.url, "ROOST_TOKEN": token} if token else {}, stdin)
 
     def _run(self, command: list[str], env: dict[str, str], stdin: str = "") -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

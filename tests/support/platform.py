@@ -24,7 +24,7 @@ from roost_server.operations.views import RuntimeView
 from roost_server.reconcilers.probe import Prober
 from roost_server.server import Platform
 from roost_server.settings import Settings
-from roost_server.store import chores, migrate, replicas, tables
+from roost_server.store import chores, replicas, tables
 from roost_server.store.cipher import open_cipher
 from roost_server.store.leases import wake
 from roost_server.store.store import open_store
@@ -183,7 +183,7 @@ class Rig:
 
 @asynccontextmanager
 async def opened(folder: Path, database_url: str, **options: Any) -> AsyncIterator[Rig]:
-    """A prepared rig whose loops do not run yet."""
+    """A prepared rig, on a database with its tables, whose loops do not run yet."""
     settings = Settings(
         data_dir=folder, engine="simulated", **{"drain_seconds": 2.0, "stop_grace_seconds": 0.05, **options}
     )
@@ -193,7 +193,6 @@ async def opened(folder: Path, database_url: str, **options: Any) -> AsyncIterat
     context = Context(store, open_cipher(folder / "secret.key"), CAPACITY)
     rig = Rig(Platform(settings, context, engine, images, gateway, prober), engine, images, gateway)
     try:
-        await migrate.upgrade(store)
         await rig.prepare()
         yield rig
     finally:

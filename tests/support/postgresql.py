@@ -27,16 +27,16 @@ def binaries() -> Path:
 
 
 class PostgreSQL:
-    """A running server. `database()` makes an empty database and gives its URL."""
+    """A running server. `database()` makes a database, empty or a copy of another, and gives its URL."""
 
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def database(self) -> str:
+    async def database(self, template: str = "template1") -> str:
         name = f"roost_{uuid.uuid4().hex}"
         connection = await asyncpg.connect(host="127.0.0.1", port=self._port, user=ACCOUNT, database="postgres")
         try:
-            await connection.execute(f"CREATE DATABASE {name}")
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         finally:
             await connection.close()
         return f"postgresql://{ACCOUNT}@127.0.0.1:{self._port}/{name}"

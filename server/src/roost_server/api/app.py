@@ -1,8 +1,8 @@
 """The application: routes, errors and middleware joined."""
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 
-from roost_server.api import errors, execs, health, images, logs, replicas, runtimes
+from roost_server.api import errors, execs, health, images, logs, replicas, runtimes, texts
 from roost_server.api.context import Api
 from roost_server.api.middleware import Envelope
 
@@ -13,7 +13,7 @@ def build(api: Api) -> FastAPI:
     """The ASGI application over these parts."""
     app = FastAPI(title="Roost", version="1", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     app.state.api = api
-    workspace = APIRouter(prefix=BASE)
+    workspace = APIRouter(prefix=BASE, dependencies=[Depends(texts.refuse_unusable)])
     for room in (runtimes, replicas, execs, logs, images):
         workspace.include_router(room.router)
     app.include_router(workspace)

@@ -10,6 +10,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
 from roost_server.domain import errors
+from roost_server.domain.runtime import UUID
 from roost_server.engines.engine import Engine
 from roost_server.operations.caller import Caller, authenticate
 from roost_server.operations.runtimes import Context
@@ -57,7 +58,7 @@ CallerOf = Annotated[Caller, Depends(caller_of)]
 ApiOf = Annotated[Api, Depends(api_of)]
 Wait = Annotated[float, Query(ge=0, le=300, description="Wait up to this many seconds for the outcome.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
-Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(pattern=f"^{UUID.pattern}$", description="`next_cursor` of the page before.")]
 
 
 async def idempotent_caller(

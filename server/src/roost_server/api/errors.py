@@ -117,10 +117,10 @@ def _from_http(request: Request, error: HTTPException) -> RoostError:
             return errors.NotFound(f"cannot find {where}: there is no such route; see /openapi.json")
         case 405:
             return errors.MethodNotAllowed(f"cannot {where}: this path takes other methods")
-        case code if code in BY_CODE:
-            return BY_CODE[code](str(error.detail))
-        case _:
-            return errors.BadRequest(str(error.detail))
+        case 413:
+            return errors.TooLarge(error.detail, errors=[FieldError(("body",), error.detail, "too_large")])
+        case code:
+            return BY_CODE.get(code, errors.BadRequest)(f"cannot read {where}: {error.detail}")
 
 
 def raw(error: RoostError) -> bytes:

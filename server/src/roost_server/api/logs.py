@@ -1,6 +1,7 @@
 """Logs over HTTP: pages, or a stream when `follow` is set."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -64,6 +65,8 @@ async def read_logs(
         limit=limit,
         cursor=last_event_id or cursor if follow else cursor,
     )
+    if query.cursor is not None and follow:
+        await api.engine.read_logs(view.runtime.id, replace(query, limit=1))  # a wrong cursor is told before the stream
     if follow:
         return event_stream(_events(api.engine.follow_logs(view.runtime.id, query)))
     page = await api.engine.read_logs(view.runtime.id, query)

@@ -1,9 +1,10 @@
-"""Around every request: its id, the limit on its body, and the answer when a handler has a bug."""
+"""Around every request: its id, what is refused unread, and the answer when a handler has a bug."""
 
 import re
 import uuid
 
 import structlog
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roost_server.api.errors import raw
@@ -38,11 +39,13 @@ class Envelope:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
+        limit = None if scope["path"].endswith(_STREAMED) else self._max_body_bytes
+        refusal = _refusal(scope, headers, limit)
+        if refusal is not None:
+            await _answer(stamped, refusal, started)
+            return
         try:
-            limit = None if scope["path"].endswith(_STREAMED) else self._max_body_bytes
-            await self._app(scope, _limited(receive, headers, limit), stamped)
-        except errors.TooLarge as error:
-            await _answer(stamped, error, started)
+            await self._app(scope, _limited(receive, limit), stamped)
         except Exception:
             log.exception("a handler failed", path=scope["path"], request_id=request_id)
             bug = errors.Internal(f"cannot answer: a bug in Roost; its log has the details under {request_id}")
@@ -53,22 +56,33 @@ def _request_id(given: str) -> str:
     return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
-def _limited(receive: Receive, headers: dict[bytes, bytes], limit: int | None) -> Receive:
+def _refusal(scope: Scope, headers: dict[bytes, bytes], limit: int | None) -> errors.RoostError | None:
+    """What can be refused before any of the body is read."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+        return errors.BadRequest("cannot use NUL characters in an address")
+    told = headers.get(b"content-length", b"0")
+    if limit is not None and told.isdigit() and int(told) > limit:
+        message = _too_large(limit)
+        return errors.TooLarge(message, errors=[errors.FieldError(("body",), message, "too_large")])
+    return None
+
+
+def _too_large(limit: int) -> str:
+    return f"cannot accept a body of more than {limit >> 20} MiB"
+
+
+def _limited(receive: Receive, limit: int | None) -> Receive:
+    """Bodies whose length was not told are counted. FastAPI lets only its own kind of exception through."""
     if limit is None:
         return receive
-    told = headers.get(b"content-length", b"0")
-    seen = int(told) if told.isdigit() else 0
+    seen = 0
 
     async def counted() -> Message:
         nonlocal seen
-        if seen > limit:
-            raise errors.TooLarge(
-                f"cannot accept a body of more than {limit >> 20} MiB",
-                errors=[errors.FieldError(("body",), f"at most {limit} bytes", "too_large")],
-            )
         message = await receive()
-        if not told.isdigit() or told == b"0":
-            seen += len(message.get("body", b""))
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise HTTPException(413, _too_large(limit))
         return message
 
     return counted

@@ -9,7 +9,7 @@ from roost_server.api import models
 from roost_server.api.context import Api, ApiOf, CallerOf, Cursor, Expected, IdempotentCaller, Limit, Wait
 from roost_server.api.errors import documented
 from roost_server.domain import errors
-from roost_server.domain.config import RuntimeConfig
+from roost_server.domain.config import LABEL_KEY, RuntimeConfig
 from roost_server.domain.runtime import Status
 from roost_server.operations import runtimes
 from roost_server.operations.caller import Caller
@@ -68,7 +68,7 @@ async def list_runtimes(
 
 def _labels(given: list[str]) -> dict[str, str]:
     for one in given:
-        if "=" not in one:
+        if not LABEL_KEY.fullmatch(one.partition("=")[0]) or "=" not in one:
             message = f'cannot read label "{one[:100]}": write it as key=value'
             raise errors.Invalid(message, errors=[errors.FieldError(("query", "label"), message)])
     return dict(one.split("=", 1) for one in given)

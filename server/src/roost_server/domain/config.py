@@ -132,6 +132,10 @@ class Health:
             raise ValueError(f'path must begin with "/" and hold no spaces, not "{self.path}"')
 
 
+class _ByImage(Health):
+    """Left out: what suits the image, which `RuntimeConfig` fills in."""
+
+
 @dataclass(frozen=True)
 class RuntimeServer:
     __pydantic_config__ = STRICT
@@ -211,8 +215,8 @@ class RuntimeConfig:
     process: Process = field(default_factory=Process)
     resources: Resources = field(default_factory=Resources)
     autoscaling: Autoscaling = field(default_factory=Autoscaling)
-    health: Health | Literal["default"] | None = field(
-        default="default",
+    health: Health | None = field(
+        default_factory=_ByImage,
         metadata=described(
             "The readiness probe. `null`: ready when the process runs. Left out: `null` for builtin images, "
             "GET /health on 8080 for others."
@@ -229,11 +233,10 @@ class RuntimeConfig:
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f'capability "{name}" is listed more than once')
-        if self.health == "default":
+        if isinstance(self.health, _ByImage):
             object.__setattr__(self, "health", None if self.build.source.kind == "builtin" else Health())
 
     @property
     def probe(self) -> Health | None:
         """The readiness probe, or None when a running process is enough."""
-        assert self.health != "default"
         return self.health

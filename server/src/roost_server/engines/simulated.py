@@ -144,6 +144,7 @@ class SimulatedEngine:
         if query.order == "desc":
             lines.reverse()
         if query.cursor is not None:
+            _check_cursor(query.cursor)
             sign = 1 if query.order == "asc" else -1
             lines = [line for line in lines if sign * int(line.cursor) > sign * int(query.cursor)]
         page = lines[: query.limit]
@@ -176,6 +177,11 @@ class SimulatedEngine:
         self._boxes[spec.id].lines.append(line)
         async with self._written:
             self._written.notify_all()
+
+
+def _check_cursor(cursor: str) -> None:
+    if not cursor.isascii() or not cursor.isdigit():
+        raise errors.BadRequest("cannot read the log cursor: use one that an earlier answer gave")
 
 
 def _matches(line: LogLine, query: LogQuery) -> bool:

@@ -3,10 +3,12 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from ipaddress import IPv4Address
 
 import pytest
 from machine import OciSubject, spec
 from roost_server.domain.exec import ExecResult
+from roost_server.engines.oci import installation
 from support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -115,6 +117,17 @@ async def test_a_box_does_not_reach_link_local_addresses(oci: OciSubject, outsid
     box = await oci.engine.create(spec())
     await eventually(lambda: _answers("169.254.169.254", 80))
     assert (await _fetch(oci, box.id, "169.254.169.254", 80)).exit_code != 0
+
+
+async def test_a_link_left_over_does_not_stop_a_box(oci: OciSubject) -> None:
+    first = await oci.engine.create(spec())
+    place = installation.existing(oci.settings)
+    assert place is not None and first.address is not None
+    number = int(IPv4Address(first.address)) - int(place.network.network_address)
+    await _output("ip", "link", "add", f"{place.veth_prefix}{number + 1:04x}", "type", "veth", "peer", "name", "left")
+    second = await oci.engine.create(spec(*SERVE))
+    assert int(IPv4Address(second.address)) == int(IPv4Address(first.address)) + 1
+    await eventually(lambda: _answers(second.address, 8080))
 
 
 async def test_a_box_speaks_no_ipv6(oci: OciSubject) -> None:

@@ -72,6 +72,11 @@ def identity(replica_id: str) -> tuple[str, str]:
     return ("--cid", replica_id)
 
 
+def creating(bundle: Path) -> tuple[str, str]:
+    """The arguments that tell the runtime which the monitor runs to create the box."""
+    return ("--bundle", str(bundle))
+
+
 def _command(box: Monitored) -> list[str]:
     return [
         box.conmon,

@@ -94,8 +94,9 @@ class Host:
 
     def kill_monitors(self, replica_id: str) -> None:
         """Of a box whose making was cut off, so that its state does not name them."""
-        for process in processes.all_with_arguments(*conmon.identity(replica_id)):
-            processes.send(process, signal.SIGKILL)
+        for arguments in (conmon.identity(replica_id), conmon.creating(self.bundle(replica_id))):
+            for process in processes.all_with_arguments(*arguments):
+                processes.send(process, signal.SIGKILL)
 
     def clear(self, replica_id: str) -> None:
         """Remove whatever there is of a box, the state last. What is gone is left alone."""

@@ -56,7 +56,11 @@ class Network:
         """Join the network namespace of `pid` to the host. Call once for a namespace."""
         name = self.interface(address)
         with netlink.open_socket() as outside:
-            netlink.send(outside, [netlink.veth(name, INSIDE, pid, self._mtu)])
+            try:
+                netlink.send(outside, [netlink.veth(name, INSIDE, pid, self._mtu)])
+            except FileExistsError:
+                self.detach(address)
+                netlink.send(outside, [netlink.veth(name, INSIDE, pid, self._mtu)])
             _without_ipv6(name)
             index = socket.if_nametoindex(name)
             netlink.send(outside, [netlink.host_route(index, address, self._gateway)])
@@ -72,7 +76,7 @@ class Network:
         return f"{self._prefix}{int(address) - int(self._network.network_address):04x}"
 
     def detach(self, address: IPv4Address) -> None:
-        """Remove a link whose namespace is kept alive by something. What is gone is left alone."""
+        """Remove the link of a box that is gone, where something still keeps its namespace."""
         with IPRoute() as route:
             _remove_links(route, self.interface(address))
 

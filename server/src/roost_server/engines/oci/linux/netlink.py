@@ -4,7 +4,6 @@ pyroute2 does the rest (dumps at start and removal). Here it would cost 8 ms of 
 Layouts: linux/rtnetlink.h, linux/if_link.h, linux/veth.h.
 """
 
-import errno
 import os
 import socket
 import struct
@@ -82,7 +81,7 @@ def send(route: socket.socket, messages: Sequence[bytes]) -> None:
     route.send(b"".join(messages))
     errors = [_acknowledgement(reply) for reply in _replies(route, len(messages))]
     for number in errors:
-        if number and number != errno.EEXIST:
+        if number:
             raise OSError(number, os.strerror(number), "netlink")
 
 

@@ -64,7 +64,7 @@ class ChoresReconciler:
             await idempotency.purge(tx)
             for runtime_id in await events.crowded(tx):
                 await events.trim(tx, runtime_id)
-            for image in await images.unused_pulls(tx):
+            for image in await images.unused(tx):
                 if image.updated_at < before:
                     await images.delete(tx, image.id)
             if await images.any_under_way(tx):

@@ -153,10 +153,13 @@ async def is_used(tx: Tx, image_id: str) -> bool:
     return await tx.first(sa.select(versions.c.number).where(versions.c.image_id == image_id).limit(1)) is not None
 
 
-async def unused_pulls(tx: Tx) -> list[Image]:
-    """Pulled or failed images that no version runs."""
+async def unused(tx: Tx) -> list[Image]:
+    """Images that no version runs and nobody would miss: pulled, failed, or followed by a newer one of that name."""
     used = sa.exists().where(versions.c.image_id == table.c.id)
-    disposable = sa.or_(table.c.source == ImageSource.PULL, table.c.status == ImageStatus.FAILED)
+    newer = table.alias("newer")
+    same_name = sa.and_(newer.c.reference == table.c.reference, newer.c.workspace_id == table.c.workspace_id)
+    followed = sa.exists().where(same_name, newer.c.id > table.c.id, newer.c.status == ImageStatus.READY)
+    disposable = sa.or_(table.c.source == ImageSource.PULL, table.c.status == ImageStatus.FAILED, followed)
     settled = table.c.status.in_((ImageStatus.READY, ImageStatus.FAILED))
     rows = await tx.all(sa.select(*_COLUMNS).where(~used, disposable, settled))
     return [_image(row) for row in rows]

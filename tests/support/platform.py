@@ -37,16 +37,18 @@ _CONFIG = TypeAdapter(RuntimeConfig)
 
 
 class HealingImages(SimulatedImages):
-    """References that cannot be had can, after `heal`."""
+    """References that cannot be had can, after `heal`. Keeps the passwords it was given."""
 
     def __init__(self) -> None:
         super().__init__()
         self._healed = False
+        self.passwords: list[str | None] = []
 
     def heal(self) -> None:
         self._healed = True
 
     async def pull(self, reference: str, auth: RegistryAuth | None, progress: OnProgress) -> ImageInfo:
+        self.passwords.append(auth.password if auth else None)
         return await super().pull(reference.replace("image_", "healed_") if self._healed else reference, auth, progress)
 
 

@@ -71,10 +71,15 @@ async def idempotent_caller(
     """The caller of a creating POST, with its key and what the request must equal to be the same one."""
     if idempotency_key is None:
         return caller
-    is_json = request.headers.get("content-type", "").startswith("application/json")
-    body = await request.body() if is_json else b""
-    told = f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body
-    return replace(caller, key=idempotency_key, fingerprint=hashlib.sha256(told).hexdigest())
+    return replace(caller, key=idempotency_key, fingerprint=hashlib.sha256(await _told(request)).hexdigest())
+
+
+async def _told(request: Request) -> bytes:
+    """What makes two requests the same. How long to wait does not; of an upload, only its size is known here."""
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "wait"]
+    is_json = "json" in request.headers.get("content-type", "")
+    body = await request.body() if is_json else request.headers.get("content-length", "").encode()
+    return f"{request.method} {request.url.path} {query}\n".encode() + body
 
 
 IdempotentCaller = Annotated[Caller, Depends(idempotent_caller)]

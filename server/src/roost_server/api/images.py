@@ -67,7 +67,7 @@ async def load_image(
     """Import an oci-archive or docker-archive, sent as the body."""
     folder = await uploads.receive(request, api.uploads, "archive", api.max_upload_bytes)
     upload = Upload(ImageSource.LOAD, {"upload": str(folder), "path": str(folder / "archive")})
-    row = await uploads.owned(folder, images.add(api.context, caller, name, upload))
+    row = await uploads.handed_on(folder, images.add(api.context, caller, name, upload))
     return models.image(await images.wait(api.context, caller, row.id, wait))
 
 
@@ -92,7 +92,7 @@ async def build_image(
         "dockerfile": dockerfile,
         "build_args": arguments,
     }
-    row = await uploads.owned(folder, images.add(api.context, caller, name, Upload(ImageSource.BUILD, work)))
+    row = await uploads.handed_on(folder, images.add(api.context, caller, name, Upload(ImageSource.BUILD, work)))
     return models.image(await images.wait(api.context, caller, row.id, wait))
 
 

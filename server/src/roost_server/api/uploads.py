@@ -50,13 +50,15 @@ def _no_room(error: OSError) -> errors.RoostError:
     return errors.Internal("cannot keep the upload", detail=str(error))
 
 
-async def owned(folder: Path, creation: Awaitable[T]) -> T:
-    """The outcome of `creation`, which hands the folder on; when it fails the folder is removed."""
+async def handed_on(folder: Path, creation: Awaitable[tuple[T, bool]]) -> T:
+    """What `creation` made. The folder is removed when that failed, or was made by an earlier request."""
+    taken = False
     try:
-        return await creation
-    except BaseException:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        raise
+        made, taken = await creation
+        return made
+    finally:
+        if not taken:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def build_arguments(given: list[str]) -> dict[str, str]:

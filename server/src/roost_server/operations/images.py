@@ -10,8 +10,9 @@ from roost_server.domain.image import Image, ImageSource, ImageStatus
 from roost_server.operations import idempotency, sources, waiting
 from roost_server.operations.caller import Caller
 from roost_server.operations.runtimes import Context
-from roost_server.store import events, images
+from roost_server.store import events, images, workspaces
 from roost_server.store.images import Push
+from roost_server.store.store import Tx
 
 
 @dataclass(frozen=True)
@@ -44,25 +45,34 @@ async def pull(context: Context, caller: Caller, reference: str, auth: RegistryA
     if reference == references.BUILTIN:
         async with context.store.write() as tx:
             return await sources.retry_builtin(tx)
-    return await _insert(context, caller, reference, ImageSource.PULL, auth=auth)
+    return (await _insert(context, caller, reference, ImageSource.PULL, auth=auth))[0]
 
 
-async def add(context: Context, caller: Caller, reference: str, upload: Upload) -> Image:
-    """Make an image of uploaded files, under a local name."""
+async def add(context: Context, caller: Caller, reference: str, upload: Upload) -> tuple[Image, bool]:
+    """Make an image of uploaded files, under a local name; and whether this request did, so that it needs the files."""
     name = references.parse(reference, ("query", "name")).name
     return await _insert(context, caller, name, upload.source, work=upload.work)
 
 
-async def _insert(context: Context, caller: Caller, reference: str, source: ImageSource, **values: Any) -> Image:
+async def _insert(
+    context: Context, caller: Caller, reference: str, source: ImageSource, **values: Any
+) -> tuple[Image, bool]:
     async with context.store.write() as tx:
+        await workspaces.take_turn(tx, caller.workspace_id)
         earlier = await idempotency.earlier(tx, caller)
-        found = earlier and await images.get(tx, earlier)
-        if found:
-            return found
+        if earlier is not None:
+            return await _again(tx, earlier), False
         image = await images.insert(tx, caller.workspace_id, reference, source, cipher=context.cipher, **values)
         await idempotency.remember(tx, caller, image.id)
         await events.record_action(tx, caller.workspace_id, None, f"image.{source}", caller.actor, caller.request_id)
-        return image
+        return image, True
+
+
+async def _again(tx: Tx, image_id: str) -> Image:
+    image = await images.get(tx, image_id)
+    if image is None:
+        raise errors.Conflict("cannot repeat this request: the image it created has been deleted since")
+    return image
 
 
 async def delete(context: Context, caller: Caller, name: str) -> None:
@@ -71,6 +81,7 @@ async def delete(context: Context, caller: Caller, name: str) -> None:
     if image.source == ImageSource.BUILTIN:
         raise errors.Conflict(f"cannot delete {image.reference}: Roost needs it")
     async with context.store.write() as tx:
+        await workspaces.take_turn(tx, caller.workspace_id)
         if await images.is_used(tx, image.id):
             raise errors.Conflict(f"cannot delete image {image.reference}: a runtime's version uses it")
         await images.delete(tx, image.id)

@@ -11,7 +11,18 @@ from roost_server.operations import idempotency, sources, waiting
 from roost_server.operations.caller import Caller
 from roost_server.operations.capacity import Capacity
 from roost_server.operations.views import RuntimeView, view
-from roost_server.store import chores, endpoints, events, images, leases, replicas, runtimes, tables, versions
+from roost_server.store import (
+    chores,
+    endpoints,
+    events,
+    images,
+    leases,
+    replicas,
+    runtimes,
+    tables,
+    versions,
+    workspaces,
+)
 from roost_server.store.cipher import Cipher
 from roost_server.store.store import Store, Tx
 
@@ -37,6 +48,7 @@ async def create(
     check_name(name)
     context.capacity.check(config.resources)
     async with context.store.write() as tx:
+        await workspaces.take_turn(tx, caller.workspace_id)
         earlier = await idempotency.earlier(tx, caller)
         if earlier is not None:
             return await _again(tx, caller, earlier), False
@@ -61,9 +73,9 @@ async def _again(tx: Tx, caller: Caller, runtime_id: str) -> RuntimeView:
     return (await view(tx, caller.workspace, runtime))[0]
 
 
-async def find(tx: Tx, caller: Caller, id_or_name: str) -> Runtime:
+async def find(tx: Tx, caller: Caller, id_or_name: str, *, to_change: bool = False) -> Runtime:
     """Raises `NotFound`."""
-    runtime = await runtimes.find(tx, caller.workspace_id, id_or_name)
+    runtime = await runtimes.find(tx, caller.workspace_id, id_or_name, to_change=to_change)
     if runtime is None:
         raise errors.NotFound(f'cannot find runtime "{id_or_name[:100]}"')
     return runtime
@@ -96,7 +108,7 @@ async def describe(
 ) -> RuntimeView:
     """Change the description."""
     async with context.store.write() as tx:
-        runtime = await find(tx, caller, id_or_name)
+        runtime = await find(tx, caller, id_or_name, to_change=True)
         check_revision(runtime, expected)
         await runtimes.update(tx, runtime, description=description)
         await _record(tx, caller, runtime, "runtime.describe")
@@ -118,7 +130,8 @@ async def replace_config(
     """A new version; a running runtime starts it beside the one that serves."""
     context.capacity.check(config.resources)
     async with context.store.write() as tx:
-        runtime = await find(tx, caller, id_or_name)
+        await workspaces.take_turn(tx, caller.workspace_id)
+        runtime = await find(tx, caller, id_or_name, to_change=True)
         check_revision(runtime, expected)
         _refuse_when_deleting(runtime)
         before = await versions.get(tx, runtime.id, runtime.version)
@@ -139,7 +152,7 @@ async def replace_config(
 async def start(context: Context, caller: Caller, id_or_name: str) -> RuntimeView:
     """Bring replicas up again. Starting what runs changes nothing, but lets a failed one try again at once."""
     async with context.store.write() as tx:
-        runtime = await find(tx, caller, id_or_name)
+        runtime = await find(tx, caller, id_or_name, to_change=True)
         _refuse_when_deleting(runtime)
         await _retry_failed(tx, runtime)
         if runtime.wanted != Wanted.RUNNING:
@@ -154,7 +167,7 @@ async def start(context: Context, caller: Caller, id_or_name: str) -> RuntimeVie
 async def stop(context: Context, caller: Caller, id_or_name: str) -> RuntimeView:
     """Drain and remove all replicas; configuration, endpoints and logs stay. Stopping what is stopped succeeds."""
     async with context.store.write() as tx:
-        runtime = await find(tx, caller, id_or_name)
+        runtime = await find(tx, caller, id_or_name, to_change=True)
         _refuse_when_deleting(runtime)
         if runtime.wanted != Wanted.STOPPED:
             await runtimes.update(tx, runtime, wanted=Wanted.STOPPED)
@@ -166,7 +179,7 @@ async def stop(context: Context, caller: Caller, id_or_name: str) -> RuntimeView
 async def delete(context: Context, caller: Caller, id_or_name: str, expected: int | None) -> RuntimeView:
     """Irreversible; the runtime is shown as `deleting` until it is gone. Deleting it meanwhile again succeeds."""
     async with context.store.write() as tx:
-        runtime = await find(tx, caller, id_or_name)
+        runtime = await find(tx, caller, id_or_name, to_change=True)
         check_revision(runtime, expected)
         if runtime.wanted != Wanted.DELETED:
             await runtimes.update(tx, runtime, wanted=Wanted.DELETED)

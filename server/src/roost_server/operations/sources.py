@@ -46,11 +46,16 @@ async def retry_builtin(tx: Tx) -> Image:
 
 
 async def keep_password(tx: Tx, config: RuntimeConfig, before: Version, cipher: Cipher) -> RuntimeConfig:
-    """A configuration that names the same user without a password keeps the one stored with the version before."""
+    """A configuration that names the same user without a password keeps the one stored with the version before,
+    unless it names another registry: a password is shown to nobody but the registry it was given for."""
     auth = config.build.auth
     if auth is None or auth.password is not None:
         return config
     _, stored = await images.work_of(tx, before.image_id, cipher)
-    if stored is None or stored.username != auth.username:
+    if stored is None or stored.username != auth.username or not _same_registry(config, before.config):
         return config
     return replace(config, build=replace(config.build, auth=stored))
+
+
+def _same_registry(one: RuntimeConfig, other: RuntimeConfig) -> bool:
+    return references.parse(one.build.source.ref).host == references.parse(other.build.source.ref).host

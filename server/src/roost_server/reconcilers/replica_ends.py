@@ -4,10 +4,9 @@ from datetime import timedelta
 
 from roost_server.domain.replica import Box, ReplicaStatus, back_off_seconds
 from roost_server.domain.runtime import Reason
-from roost_server.reconcilers.loop import held
 from roost_server.reconcilers.metrics import REPLICA_FAILURES
-from roost_server.reconcilers.replica_work import Happening, Parts, Work, move
-from roost_server.store import chores, events, leases, replicas, tables
+from roost_server.reconcilers.replica_work import Happening, Parts, Work, move, telling
+from roost_server.store import chores, events, leases, replicas
 from roost_server.store.replicas import seconds_since
 
 STEADY_SECONDS = 60.0
@@ -89,9 +88,8 @@ async def drain(parts: Parts, work: Work) -> float | None:
 async def remove(parts: Parts, work: Work) -> float | None:
     """Delete box, then row."""
     await parts.engine.delete(work.replica.id)
-    async with held(parts.store, work.lease) as tx:
+    async with telling(parts, work) as tx:
         await replicas.delete(tx, work.replica.id)
         await events.record(tx, work.runtime.id, "replica.removed", "stopped and removed", replica_id=work.replica.id)
-        await leases.wake(tx, tables.runtimes, work.runtime.id)
         await chores.publish_routes(tx)
     return None

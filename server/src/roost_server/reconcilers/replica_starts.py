@@ -12,9 +12,9 @@ from roost_server.domain.runtime import PASSING, Reason
 from roost_server.reconcilers import replica_ends
 from roost_server.reconcilers.loop import held
 from roost_server.reconcilers.metrics import START_PHASES
-from roost_server.reconcilers.replica_work import Happening, Parts, Work, move
+from roost_server.reconcilers.replica_work import Happening, Parts, Work, move, telling
 from roost_server.reconcilers.spec import spec_of
-from roost_server.store import leases, replicas, tables
+from roost_server.store import leases, replicas
 from roost_server.store.replicas import seconds_since
 
 PROBE_INTERVAL_SECONDS = 10.0
@@ -28,12 +28,11 @@ IMAGE_POLL_LIMIT_SECONDS = 10.0
 async def wait_for_image(parts: Parts, work: Work) -> float | None:
     """Say how far the image is; the image's reconciler wakes this row when it is there."""
     message = describe_pull(work.image)
-    async with held(parts.store, work.lease) as tx:
-        phases = {"queued": seconds_since(work.queued_at), **work.replica.phases}
-        if message != work.replica.message or phases != work.replica.phases:
+    phases = {"queued": seconds_since(work.queued_at), **work.replica.phases}
+    if message != work.replica.message or phases != work.replica.phases:
+        async with telling(parts, work) as tx:
             reason = Reason.IMAGE_PULLING
             await replicas.update(tx, work.replica.id, reason=reason, message=message, phases=phases)
-            await leases.wake(tx, tables.runtimes, work.runtime.id)
     return min(IMAGE_POLL_LIMIT_SECONDS, max(1.0, seconds_since(work.queued_at) / 10))
 
 
@@ -80,9 +79,8 @@ async def _tell(parts: Parts, work: Work, reason: Reason, message: str) -> None:
     """Let people know why it is not ready yet."""
     if (work.replica.reason, work.replica.message) == (reason, message):
         return
-    async with held(parts.store, work.lease) as tx:
+    async with telling(parts, work) as tx:
         await replicas.update(tx, work.replica.id, reason=reason, message=message)
-        await leases.wake(tx, tables.runtimes, work.runtime.id)
 
 
 async def _watch_start(parts: Parts, work: Work, box: Box) -> float | None:

@@ -1,5 +1,7 @@
 """What the steps of the replicas reconciler share: the parts they act with and what is known of one replica."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,11 +12,11 @@ from roost_server.domain.runtime import Runtime
 from roost_server.domain.version import Version
 from roost_server.engines.engine import Engine
 from roost_server.gateway.gateway import Gateway
-from roost_server.reconcilers.loop import held
+from roost_server.reconcilers.loop import LEASE_SECONDS
 from roost_server.reconcilers.probe import Prober
 from roost_server.store import chores, events, images, leases, replicas, runtimes, tables, versions
 from roost_server.store.leases import Lease
-from roost_server.store.store import Store
+from roost_server.store.store import Store, Tx
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,17 @@ async def read(parts: Parts, lease: Lease) -> Work | None:
     return Work(lease, runtime, version, image, replica, box, **books)
 
 
+@asynccontextmanager
+async def telling(parts: Parts, work: Work) -> AsyncIterator[Tx]:
+    """A write that begins by holding the lease, and wakes the runtime.
+
+    Everybody locks a runtime before its replicas, so that no two transactions wait for each other."""
+    async with parts.store.write() as tx:
+        await leases.wake(tx, tables.runtimes, work.runtime.id)
+        await leases.hold(tx, work.lease, LEASE_SECONDS)
+        yield tx
+
+
 @dataclass(frozen=True)
 class Happening:
     """An event to record along with a change of status."""
@@ -74,7 +87,7 @@ async def move(
 ) -> None:
     """Change the replica's status, tell its runtime, and the routes when traffic depends on it."""
     affects_routes = ReplicaStatus.READY in (status, work.replica.status)
-    async with held(parts.store, work.lease) as tx:
+    async with telling(parts, work) as tx:
         await replicas.set_status(tx, work.replica, status, **values)
         if happening:
             reason = values.get("reason")
@@ -87,6 +100,5 @@ async def move(
                 reason=reason,
                 data=happening.data,
             )
-        await leases.wake(tx, tables.runtimes, work.runtime.id)
         if affects_routes:
             await chores.publish_routes(tx)

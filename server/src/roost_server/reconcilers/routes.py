@@ -77,7 +77,7 @@ class Routes:
             return
         ids = {replica_id for _, replica_id in changed}
         async with self.store.write() as tx:
+            await leases.wake(tx, tables.runtimes, *{runtime_id for runtime_id, _ in changed})
             await replicas.set_routed(tx, ids & routed, True)
             await replicas.set_routed(tx, ids - routed, False)
-            await leases.wake(tx, tables.runtimes, *{runtime_id for runtime_id, _ in changed})
             await leases.wake(tx, tables.replicas, *[id_ for (_, id_), stopping in changed.items() if stopping])

@@ -57,9 +57,15 @@ def _by_id_or_name() -> sa.Select[Any]:
     return sa.select(*_COLUMNS).where(table.c.workspace_id == sa.bindparam("workspace_id"), named)
 
 
-async def find(tx: Tx, workspace_id: str, id_or_name: str) -> Runtime | None:
+@cache
+def _to_change() -> sa.Select[Any]:
+    return _by_id_or_name().with_for_update(key_share=True)
+
+
+async def find(tx: Tx, workspace_id: str, id_or_name: str, *, to_change: bool = False) -> Runtime | None:
+    """`to_change` keeps other writers from the row until the end of the transaction (SQLite has one writer anyway)."""
     named = {"its_id": id_or_name.lower(), "its_name": id_or_name}
-    row = await tx.first(_by_id_or_name(), workspace_id=workspace_id, **named)
+    row = await tx.first(_to_change() if to_change else _by_id_or_name(), workspace_id=workspace_id, **named)
     return _runtime(row) if row else None
 
 

@@ -45,6 +45,12 @@ async def find(tx: Tx, organization: str, slug: str) -> Workspace | None:
     return Workspace(**row) if row else None
 
 
+async def take_turn(tx: Tx, workspace_id: str) -> None:
+    """Let nobody else create things in this workspace until the end of the transaction: what is looked for and not
+    found stays absent. SQLite has one writer anyway."""
+    await tx.first(sa.select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update(key_share=True))
+
+
 async def all_by_id(tx: Tx) -> dict[str, Workspace]:
     return {row["id"]: Workspace(**row) for row in await tx.all(_WITH_ORGANIZATION)}
 

@@ -71,7 +71,9 @@ class Platform:
             store, self.engine, self.gateway, self.prober, settings.drain_seconds, settings.stop_grace_seconds
         )
         routes = Routes(store, self.gateway, settings.domain)
-        chores = ChoresReconciler(store, self.engine, images, routes, settings.image_keep_hours)
+        chores = ChoresReconciler(
+            store, self.engine, images, routes, settings.image_keep_hours, settings.data_dir / "uploads"
+        )
         return [
             Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine), 8),
             Loop(store, tables.replicas, ReplicasReconciler(work), 16),

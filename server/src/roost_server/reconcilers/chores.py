@@ -1,7 +1,11 @@
 """Chores: publish routes, bring back what the nudges missed, collect what nobody uses."""
 
+import asyncio
+import shutil
+import time
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import structlog
 
@@ -16,6 +20,8 @@ log = structlog.get_logger()
 
 RESYNC_SECONDS = 30.0
 COLLECT_SECONDS = 600.0
+UPLOAD_KEEP_SECONDS = 7 * 24 * 3600
+"""Build logs, and what was sent for an image that was deleted before it was made."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class ChoresReconciler:
     images: Images
     routes: Routes
     image_keep_hours: float
+    uploads: Path
 
     async def __call__(self, lease: Lease) -> float | None:
         match lease.row_id:
@@ -59,6 +66,7 @@ class ChoresReconciler:
         await self.engine.delete(box_id)
 
     async def _collect(self) -> None:
+        await asyncio.to_thread(_remove_old_uploads, self.uploads)
         before = leases.now() - timedelta(hours=self.image_keep_hours)
         async with self.store.write() as tx:
             await idempotency.purge(tx)
@@ -73,3 +81,10 @@ class ChoresReconciler:
         freed = await self.images.keep_only(sorted(kept))
         if freed:
             log.info("removed unused images", bytes=freed)
+
+
+def _remove_old_uploads(folder: Path) -> None:
+    oldest = time.time() - UPLOAD_KEEP_SECONDS
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.stat().st_mtime < oldest:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

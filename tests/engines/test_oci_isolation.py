@@ -1,6 +1,7 @@
 """What a box cannot reach: other boxes, the host, link-local addresses, the kernel. And what it can: the outside."""
 
 import asyncio
+import errno
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv4Address
@@ -84,6 +85,19 @@ async def test_a_box_does_not_reach_another(oci: OciSubject) -> None:
     await eventually(lambda: _answers(server.address, 8080))
     assert (await _fetch(oci, server.id, "127.0.0.1", 8080)).exit_code == 0
     assert (await _fetch(oci, client.id, server.address, 8080)).exit_code != 0
+
+
+async def test_nobody_answers_for_a_box_that_is_gone(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec(*SERVE))
+    await eventually(lambda: _answers(box.address, 8080))
+    await oci.engine.delete(box.id, force=True)
+
+    async def is_unreachable() -> bool:
+        with pytest.raises(OSError) as refused:
+            await asyncio.open_connection(box.address, 8080)
+        return refused.value.errno == errno.EHOSTUNREACH
+
+    await eventually(is_unreachable)
 
 
 async def test_a_box_does_not_reach_one_of_another_installation(oci: OciSubject, oci_settings: object) -> None:

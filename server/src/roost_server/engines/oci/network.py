@@ -19,6 +19,8 @@ from roost_server.engines.oci.installation import Installation
 from roost_server.engines.oci.linux import calls, netlink
 
 LOOPBACK = 1
+LAST_RESORT = 4_000_000_000
+"""A route's metric: larger is worse."""
 INSIDE = "eth0"
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
@@ -44,10 +46,15 @@ class Network:
         self._mtu = 1500
 
     def prepare(self) -> None:
-        """The host's address in the range, forwarding, and the packet size of the way out."""
+        """The host's address in the range, forwarding, and the packet size of the way out.
+
+        What no box has in the range is unreachable: else packets for a box that is gone would leave this machine by
+        its default route, and some stranger could answer.
+        """
         with IPRoute() as route:
             with contextlib.suppress(NetlinkError):  # it is there already
                 route.addr("add", index=LOOPBACK, address=str(self._gateway), prefixlen=32)
+            route.route("replace", **self._nobody())
             self._mtu = _mtu_of_default_route(route)
         if FORWARDING.read_text().strip() != "1":
             FORWARDING.write_text("1")
@@ -84,7 +91,13 @@ class Network:
         with IPRoute() as route:
             _remove_links(route, self._prefix)
             with contextlib.suppress(NetlinkError):
+                route.route("delete", **self._nobody())
+            with contextlib.suppress(NetlinkError):
                 route.addr("delete", index=LOOPBACK, address=str(self._gateway), prefixlen=32)
+
+    def _nobody(self) -> dict[str, Any]:
+        """The route of addresses that no box has; any other route to them wins."""
+        return {"dst": str(self._network), "type": "unreachable", "priority": LAST_RESORT}
 
 
 def _without_ipv6(interface: str) -> None:

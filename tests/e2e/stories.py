@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from roost import Runtime
+from roost import Runtime, UnreachableError
 from support.installation import Installation, until
 
 BUILTIN = "builtin:runtime"
@@ -36,6 +36,14 @@ def whoami(runtime: Runtime) -> dict[str, Any]:
     """What the agent says of itself: version, process and since when, replica."""
     said: dict[str, Any] = runtime.call("GET", "/whoami").raise_for_status().json()
     return said
+
+
+def answers(runtime: Runtime) -> bool:
+    """Whether its agent can be called now."""
+    try:
+        return runtime.call("GET", "/health").status_code == 200
+    except UnreachableError:
+        return False
 
 
 def states(roost: Installation) -> dict[str, tuple[Any, ...]]:
@@ -91,7 +99,8 @@ class Traffic:
 
     async def _ask(self, client: httpx.AsyncClient) -> None:
         try:
-            answer = str((await client.request(self._method, self._path)).status_code)
+            response = await client.request(self._method, self._path)
+            answer = "200" if response.status_code == 200 else f"{response.status_code} {response.text}"
         except httpx.HTTPError as error:
             answer = repr(error)
         self.answers.append((time.monotonic(), answer))

@@ -18,7 +18,7 @@ USER, PASSWORD = "maria", "a-registry-password"
 
 THIRD_PARTY = """
 FROM builtin:runtime
-RUN apt-get update && apt-get install -y --no-install-recommends python3-venv && python3 -m venv /opt/agent
+RUN python3 -m venv /opt/agent
 RUN /opt/agent/bin/pip install --no-cache-dir greennode-agentbase==1.0.3
 COPY main.py /app/main.py
 CMD ["/opt/agent/bin/python", "/app/main.py"]

@@ -21,21 +21,23 @@ def of_boxes(root: Path) -> list[str]:
     id_ = _id(root)
     if id_ is None:
         return []
-    found = [f"process {pid}: {words}" for pid, words in _processes(root) if words.startswith("conmon ")]
+    found = [f"process {pid}: {words}" for pid, words in _processes(root) if words.split()[0].endswith("conmon")]
     found += [f"cgroup {path}" for path in _cgroups(id_) if path.name not in (f"roost-{id_}", "monitors")]
     found += [f"link {name}" for name in _links(id_)]
-    found += [f"mount {path}" for path in _mounts(root)]
+    found += [f"mount {path}" for path in _mounts(root) if path != str(_run(root, id_))]
     found += [f"loop device {device} of {file}" for device, file in _loops(root)]
     return found + [f"folder {path}" for place in _places(root, id_) for path in sorted(place.glob("*"))]
 
 
 def of_all(root: Path) -> list[str]:
-    """The same and the gateway, the server's helpers, the firewall and the parents of cgroups."""
+    """The same and the gateway, the server's helpers, the firewall, routes and the parents of cgroups."""
     id_ = _id(root)
     found = of_boxes(root) + [f"process {pid}: {words}" for pid, words in _processes(root)]
     if id_ is None:
         return found
     found += [f"cgroup {path}" for path in _cgroups(id_)]
+    found += [f"mount {path}" for path in _mounts(root)]
+    found += [f"route {line}" for line in _routes(root)]
     found += [f"firewall table {name}" for name in _tables(id_)]
     return found + [f"address {address} on lo" for address in _addresses(root)]
 
@@ -60,6 +62,8 @@ def _sweep_network(root: Path, id_: str) -> None:
         subprocess.run(["ip", "link", "delete", name], capture_output=True)
     for name in _tables(id_):
         subprocess.run(["nft", "delete", "table", "inet", name], capture_output=True)
+    for line in _routes(root):
+        subprocess.run(["ip", "route", "delete", *line.split()], capture_output=True)
     for address in _addresses(root):
         subprocess.run(["ip", "address", "delete", f"{address}/32", "dev", "lo"], capture_output=True)
 
@@ -77,8 +81,12 @@ def _id(root: Path) -> str | None:
 
 
 def _places(root: Path, id_: str) -> list[Path]:
-    run = root / "run" / f"oci-{id_}"
+    run = _run(root, id_)
     return [root / "data" / "boxes", run / "boxes", run / "exits", run / "runc"]
+
+
+def _run(root: Path, id_: str) -> Path:
+    return root / "run" / f"oci-{id_}"
 
 
 def _processes(root: Path) -> Iterator[tuple[int, str]]:
@@ -139,6 +147,12 @@ def _loops(root: Path) -> list[tuple[str, str]]:
 def _tables(id_: str) -> list[str]:
     said = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
     return [line.split()[-1] for line in said.splitlines() if line.split()[-1] == f"roost_{id_}"]
+
+
+def _routes(root: Path) -> list[str]:
+    network = _facts(root).get("network")
+    said = subprocess.run(["ip", "-4", "route", "show"], capture_output=True, text=True).stdout
+    return [line for line in said.splitlines() if network and network in line.split()]
 
 
 def _addresses(root: Path) -> list[str]:

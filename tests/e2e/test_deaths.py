@@ -1,0 +1,149 @@
+"""What dies comes back, and what need not notice does not: the server, Envoy, replicas."""
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from roost import Runtime
+from support.installation import Installation, until
+
+from e2e.stories import agent, states, traffic, whoami
+
+pytestmark = pytest.mark.slow
+
+Own = Callable[..., Installation]
+RATE = 50
+SECONDS = 10
+
+
+@pytest.fixture
+def roost(own: Own) -> Installation:
+    """A running installation that may be hurt."""
+    return own().start()
+
+
+def envoy_pid(roost: Installation) -> int:
+    return int(json.loads((roost.run / "gateway" / "envoy.json").read_text())["pid"])
+
+
+def host_pid(runtime: Runtime) -> int:
+    """The process id on this host of the agent."""
+    [replica] = runtime.list_replicas()
+    mine = f"ROOST_REPLICA_ID={replica.id}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mine in (process / "environ").read_bytes() and "python3" in (process / "exe").readlink().name:
+                return int(process.name)
+    raise AssertionError("no process of this replica")
+
+
+def test_a_killed_server_is_not_missed_by_any_request(roost: Installation) -> None:
+    first = roost.client.runtimes.create("first", **agent(replicas=2))
+    second = roost.client.runtimes.create("second", **agent())
+    stopped = roost.client.runtimes.create("stopped", **agent())
+    stopped.stop()
+    processes = {(said["replica"], said["started"]) for said in (whoami(first) for _ in range(10))}
+    before, envoy = states(roost), envoy_pid(roost)
+    with traffic(roost, first, per_second=RATE) as steady:
+        steady.progress(RATE * SECONDS // 3)
+        roost.kill_9()
+        steady.progress(RATE * SECONDS // 3)
+        roost.start()
+        steady.progress(RATE * SECONDS // 3)
+    assert len(steady.answers) >= RATE * SECONDS * 0.9
+    assert steady.failures == {}
+    assert {(said["replica"], said["started"]) for said in (whoami(first) for _ in range(10))} == processes
+    assert states(roost) == before
+    assert envoy_pid(roost) == envoy
+    assert whoami(second)["pid"]
+    stopped.start()
+    assert whoami(stopped)["replica"]
+
+
+def test_a_server_killed_in_the_middle_of_a_deploy_finishes_it_later(roost: Installation) -> None:
+    runtimes = [roost.client.runtimes.create(f"agent-{n}", wait=False, **agent()) for n in range(4)]
+    roost.kill_9()
+    roost.start()
+    for runtime in runtimes:
+        assert runtime.wait().status == "active"
+        assert whoami(runtime)["replica"] == runtime.list_replicas()[0].id
+    monitors = [one for one in roost.leftovers() if one.startswith("process ")]
+    assert len(monitors) == len(runtimes)
+
+
+def test_a_server_killed_in_the_middle_of_a_deletion_finishes_it_later(roost: Installation) -> None:
+    runtimes = [roost.client.runtimes.create(f"agent-{n}", **agent()) for n in range(4)]
+    for runtime in runtimes:
+        runtime.delete(wait=False)
+    roost.kill_9()
+    roost.start()
+    until(lambda: list(roost.client.runtimes.list()) == [])
+    assert roost.leftovers() == []
+
+
+def test_a_killed_envoy_comes_back_with_its_routes(roost: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    runtime = roost.client.runtimes.create("agent", **agent())
+    envoy, replica = envoy_pid(roost), whoami(runtime)
+    with traffic(roost, runtime, per_second=100) as steady:
+        steady.progress(100)
+        os.kill(envoy, signal.SIGKILL)
+        until(lambda: envoy_pid(roost) != envoy)
+        seen = len(steady.answers)
+        until(lambda: "200" in [answer for _, answer in steady.answers[seen:]])
+        steady.progress(100)
+    with capsys.disabled():
+        print(
+            f"\n  Envoy killed: {steady.gap():.2f} s without an answer, {sum(steady.failures.values())} requests failed"
+        )
+    assert whoami(runtime) == replica
+    assert {answer for _, answer in steady.answers[-50:]} == {"200"}
+
+
+def test_a_killed_replica_is_started_again_and_says_so(roost: Installation) -> None:
+    runtime = roost.client.runtimes.create("agent", **agent())
+    before = whoami(runtime)
+    os.kill(host_pid(runtime), signal.SIGKILL)
+
+    def is_back() -> bool:
+        [replica] = runtime.list_replicas()
+        return replica.restarts == 1 and runtime.refresh().status == "active"
+
+    until(is_back)
+    after = whoami(runtime)
+    assert (after["replica"], after["started"] != before["started"]) == (before["replica"], True)
+    events = {event.type: event for event in runtime.list_events()}
+    assert "exited with code 137 (signal 9)" in events["replica.failed"].message
+    assert events["replica.restarting"].data["restarts"] == 1
+    assert [line.text for line in runtime.logs(contains="listens on")] == ["version None listens on 8080"] * 2
+
+
+def test_an_agent_that_ends_itself_is_started_again(roost: Installation) -> None:
+    runtime = roost.client.runtimes.create("agent", **agent())
+    runtime.call("POST", "/end?7")
+    until(lambda: runtime.list_replicas()[0].restarts == 1 and runtime.refresh().status == "active")
+    assert any("exited with code 7" in event.message for event in runtime.list_events())
+
+
+def test_a_replica_that_died_while_no_server_ran_is_found_and_started_again(roost: Installation) -> None:
+    runtime = roost.client.runtimes.create("agent", **agent())
+    pid = host_pid(runtime)
+    roost.kill_9()
+    os.kill(pid, signal.SIGKILL)
+    roost.start()
+    until(lambda: runtime.list_replicas()[0].restarts == 1 and runtime.refresh().status == "active", 60)
+    assert whoami(runtime)["replica"]
+
+
+def test_one_of_two_replicas_dies_and_the_other_serves(roost: Installation) -> None:
+    runtime = roost.client.runtimes.create("agent", **agent(replicas=2))
+    with traffic(roost, runtime, method="GET", path="/health") as steady:
+        steady.progress(50)
+        runtime.call("POST", "/end?1")
+        steady.progress(100)
+        until(lambda: runtime.refresh().status == "active" and runtime.replicas.ready == 2)
+        steady.progress(25)
+    assert steady.failures == {}

@@ -41,6 +41,14 @@ def forget_old_replicas(directory: Path, living: set[str]) -> None:
     if not directory.exists():
         return
     past = [entry for entry in directory.iterdir() if entry.name not in living]
-    past.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
+    past.sort(key=_last_change, reverse=True)
     for entry in past[PAST_REPLICAS:]:
         shutil.rmtree(entry, ignore_errors=True)
+
+
+def _last_change(directory: Path) -> float:
+    """The beginning of time for what another thread removed meanwhile."""
+    try:
+        return directory.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -194,6 +194,22 @@ async def test_a_follower_hears_what_is_written_later(subject: Subject) -> None:
         assert (await asyncio.wait_for(heard, 10)).replica_id == second.id
 
 
+async def test_following_ends_when_the_logs_are_forgotten(subject: Subject) -> None:
+    wanted = spec()
+    await subject.engine.create(wanted)
+    await eventually(lambda: _has_lines(subject, wanted.runtime_id))
+    async with aclosing(subject.engine.follow_logs(wanted.runtime_id, LogQuery())) as lines:
+        heard = asyncio.ensure_future(anext(lines))
+        await asyncio.sleep(0)
+        await subject.engine.delete(wanted.id)
+        await subject.engine.forget_logs(wanted.runtime_id)
+        with pytest.raises(StopAsyncIteration):
+            while True:
+                await asyncio.wait_for(heard, 10)
+                heard = asyncio.ensure_future(anext(lines))
+    assert not await _has_lines(subject, wanted.runtime_id)
+
+
 async def test_running_boxes_are_measured(subject: Subject) -> None:
     running, ended = await subject.engine.create(spec()), await subject.engine.create(spec())
     await subject.end(ended.id)

@@ -151,8 +151,8 @@ class Installation:
         return "\n".join(text.splitlines()[-lines:])
 
     def leftovers(self) -> list[str]:
-        """What replicas left on the host."""
-        return leftovers.of_boxes(self.root)
+        """What runtimes have or left on the host."""
+        return leftovers.of_runtimes(self.root)
 
     def destroy(self) -> None:
         """Take everything away, whatever state it is in. Fails the test when Roost's own `down` left something."""

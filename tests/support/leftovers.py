@@ -1,6 +1,6 @@
 """What an installation has on the host, seen from outside: by its folder and its id, without asking Roost.
 
-`of_boxes` must be empty once all runtimes are gone, `of_all` once the installation is taken down. `sweep` removes what
+`of_runtimes` must be empty once all are deleted, `of_all` once the installation is taken down. `sweep` removes what
 a broken test or a broken Roost left, so that it never meets the next one.
 """
 
@@ -26,11 +26,16 @@ def of_boxes(root: Path) -> list[str]:
     found += [f"link {name}" for name in _links(id_)]
     found += [f"mount {path}" for path in _mounts(root) if path != str(_run(root, id_))]
     found += [f"loop device {device} of {file}" for device, file in _loops(root)]
-    return found + [f"folder {path}" for place in _places(root, id_) for path in sorted(place.glob("*"))]
+    return found + [f"folder {path}" for place in _places(root, id_) for path in place.glob("*") if path.is_dir()]
+
+
+def of_runtimes(root: Path) -> list[str]:
+    """The same and the logs that they keep while stopped."""
+    return of_boxes(root) + [f"folder {path}" for path in (root / "data" / "logs").glob("*") if path.is_dir()]
 
 
 def of_all(root: Path) -> list[str]:
-    """The same and the gateway, the server's helpers, the firewall, routes and the parents of cgroups."""
+    """What replicas have, and the gateway, the server's helpers, the firewall, routes and the parents of cgroups."""
     id_ = _id(root)
     found = of_boxes(root) + [f"process {pid}: {words}" for pid, words in _processes(root)]
     if id_ is None:

@@ -76,11 +76,12 @@ class Logs(Protocol):
         ...
 
     def follow_logs(self, runtime_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
-        """Lines that match, from `query.since` or `query.cursor` (else from now) on, until the caller stops."""
+        """Lines that match, from `query.since` or `query.cursor` (else from now) on, until the caller stops or the
+        runtime's logs are forgotten."""
         ...
 
     async def forget_logs(self, runtime_id: str) -> None:
-        """Remove the runtime's logs. Removing what is gone succeeds."""
+        """Remove the runtime's logs; who follows them hears that they ended. Removing what is gone succeeds."""
         ...
 
 

@@ -153,17 +153,20 @@ class SimulatedEngine:
     async def follow_logs(self, runtime_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
         everything = query.since is not None or query.cursor is not None
         seen = int(query.cursor or 0) if everything else len(self._logs.get(runtime_id, []))
-        while True:
-            for line in self._logs.get(runtime_id, [])[seen:]:
+        self._logs.setdefault(runtime_id, [])
+        while runtime_id in self._logs:
+            for line in self._logs[runtime_id][seen:]:
                 seen += 1
                 if _matches(line, query):
                     yield line
             async with self._written:
-                while len(self._logs.get(runtime_id, [])) <= seen:
+                while len(self._logs.get(runtime_id, [])) <= seen and runtime_id in self._logs:
                     await self._written.wait()
 
     async def forget_logs(self, runtime_id: str) -> None:
         self._logs.pop(runtime_id, None)
+        async with self._written:
+            self._written.notify_all()
 
     async def measure(self) -> dict[str, Usage]:
         running = [s for s in self._boxes.values() if s.box.status == BoxStatus.RUNNING]

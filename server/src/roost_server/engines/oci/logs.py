@@ -5,6 +5,7 @@ import base64
 import heapq
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -48,9 +49,10 @@ def read(directory: Path, query: LogQuery) -> LogPage:
 
 
 def replicas(directory: Path, replica_id: str | None) -> list[ReplicaLog]:
-    if not directory.exists():
+    try:
+        return [ReplicaLog(entry) for entry in directory.iterdir() if replica_id in (None, entry.name)]
+    except FileNotFoundError:
         return []
-    return [ReplicaLog(entry) for entry in directory.iterdir() if replica_id in (None, entry.name)]
 
 
 def _replica(log: ReplicaLog, query: LogQuery, after: Key | None) -> Iterator[Found]:
@@ -188,13 +190,14 @@ class Follower:
 
 
 async def follow(directory: Path, query: LogQuery, call: Callable[..., Any]) -> AsyncIterator[LogLine]:
-    """Lines as they are written, until the caller stops. `call` runs a blocking function elsewhere."""
+    """Lines as they are written, until the caller stops or the log is forgotten. `call` runs what blocks elsewhere."""
+    await call(partial(directory.mkdir, parents=True, exist_ok=True))
     with inotify.open_watcher() as watcher:
         _watch(watcher, directory)
         follower: Follower = await call(partial(Follower, directory, query))
         for found in await call(follower.first):
             yield present(found)
-        while True:
+        while await call(directory.exists):
             changed = await _changed(watcher)
             _watch(watcher, directory)
             for found in await call(partial(follower.further, unfinished=not changed)):
@@ -202,10 +205,10 @@ async def follow(directory: Path, query: LogQuery, call: Callable[..., Any]) -> 
 
 
 def _watch(watcher: inotify.AnyWatcher, directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
     watcher.watch(directory, inotify.CREATED)
-    for entry in directory.iterdir():
-        watcher.watch(entry, CHANGES)
+    with suppress(FileNotFoundError):
+        for entry in directory.iterdir():
+            watcher.watch(entry, CHANGES)
 
 
 async def _changed(watcher: inotify.AnyWatcher) -> bool:

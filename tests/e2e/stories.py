@@ -1,6 +1,7 @@
 """Words that the stories share: the agent they deploy, images made of files, steady traffic, how all stand."""
 
 import asyncio
+import json
 import threading
 import time
 from collections import Counter
@@ -44,6 +45,10 @@ def answers(runtime: Runtime) -> bool:
         return runtime.call("GET", "/health").status_code == 200
     except UnreachableError:
         return False
+
+
+def envoy_pid(roost: Installation) -> int:
+    return int(json.loads((roost.run / "gateway" / "envoy.json").read_text())["pid"])
 
 
 def states(roost: Installation) -> dict[str, tuple[Any, ...]]:

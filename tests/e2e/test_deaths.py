@@ -1,33 +1,38 @@
 """What dies comes back, and what need not notice does not: the server, Envoy, replicas."""
 
 import contextlib
-import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from roost import Runtime
 from support.installation import Installation, until
 
-from e2e.stories import agent, states, traffic, whoami
+from e2e.stories import agent, envoy_pid, states, traffic, whoami
 
 pytestmark = pytest.mark.slow
 
-Own = Callable[..., Installation]
 RATE = 50
 SECONDS = 10
 
 
+@pytest.fixture(scope="module")
+def hurt() -> Iterator[Installation]:
+    """An installation whose parts may be killed."""
+    with Installation() as roost:
+        yield roost
+
+
 @pytest.fixture
-def roost(own: Own) -> Installation:
-    """A running installation that may be hurt."""
-    return own().start()
-
-
-def envoy_pid(roost: Installation) -> int:
-    return int(json.loads((roost.run / "gateway" / "envoy.json").read_text())["pid"])
+def roost(hurt: Installation) -> Iterator[Installation]:
+    """It, running, without runtimes before and after."""
+    if not hurt.runs:
+        hurt.start()
+    yield hurt
+    for runtime in hurt.client.runtimes.list():
+        runtime.delete()
 
 
 def host_pid(runtime: Runtime) -> int:

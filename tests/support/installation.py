@@ -83,6 +83,11 @@ class Installation:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """Whether its server does."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> Self:
         """Start the server and wait until it is ready. Fails the test with the server's log when it ends instead."""
         with self.log_file.open("ab") as log:
@@ -157,7 +162,7 @@ class Installation:
     def destroy(self) -> None:
         """Take everything away, whatever state it is in. Fails the test when Roost's own `down` left something."""
         try:
-            if self._process is not None and self._process.poll() is None:
+            if self.runs:
                 self._end(signal.SIGKILL)
             self.client.close()
             down = self.down() if self.data.exists() else None

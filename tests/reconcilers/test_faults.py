@@ -111,6 +111,19 @@ async def test_start_lets_a_failed_image_be_tried_again(rig: Rig) -> None:
     await rig.until("agent", Status.ACTIVE)
 
 
+async def test_an_image_that_comes_after_all_brings_up_every_runtime_that_gave_up_for_it(rig: Rig) -> None:
+    await rig.kill()
+    for name in ("one", "other"):
+        await rig.create(name, image="registry.example.com/team/image_not_found")
+    await rig.revive()
+    for name in ("one", "other"):
+        await rig.until(name, Status.ERROR)
+    rig.images.heal()
+    await rig.act("start", "one")
+    await rig.until("one", Status.ACTIVE)
+    await rig.until("other", Status.ACTIVE)
+
+
 async def test_start_of_a_still_failing_image_says_so_again(rig: Rig) -> None:
     await rig.create("agent", image="registry.example.com/team/image_not_found")
     await rig.until("agent", Status.ERROR)

@@ -59,6 +59,7 @@ class ImagesReconciler:
         found = {"digest": info.digest, "architecture": info.architecture, "size_bytes": info.size_bytes}
         async with held(self.store, lease) as tx:
             await images.set_status(tx, row, ImageStatus.READY, reason=None, message=None, **found)
+            await replicas.retry_for_image(tx, row.id)
             await leases.wake(tx, tables.replicas, *await replicas.waiting_for_image(tx, row.id))
 
     async def _fail(self, lease: Lease, row: Image, error: errors.Invalid) -> None:

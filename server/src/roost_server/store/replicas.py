@@ -97,6 +97,14 @@ async def waiting_for_image(tx: Tx, image_id: str) -> list[str]:
     return [row["id"] for row in await tx.all(query.where(table.c.status.in_(waiting)))]
 
 
+async def retry_for_image(tx: Tx, image_id: str) -> None:
+    """An image became ready: replicas that gave up start again, since nothing else can have kept them down."""
+    same = sa.and_(versions.c.runtime_id == table.c.runtime_id, versions.c.number == table.c.version)
+    runs_it = sa.exists().where(same, versions.c.image_id == image_id)
+    gave_up = sa.and_(table.c.status == ReplicaStatus.FAILED, table.c.restart_at.is_(None))
+    await tx.run(sa.update(table).where(runs_it, gave_up).values(restart_at=now()))
+
+
 async def retry_failed(tx: Tx, runtime_id: str) -> None:
     """Make failed replicas of a runtime start again now; what they failed for before is no longer told."""
     coming = sa.and_(table.c.runtime_id == runtime_id, table.c.status.in_(_NOT_YET_READY))

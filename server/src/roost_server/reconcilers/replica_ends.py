@@ -76,7 +76,7 @@ async def recreate(parts: Parts, work: Work) -> float | None:
     happening = Happening("replica.restarting", f"start number {restarts + 1}", {"restarts": restarts})
     queued = {"queued_at": leases.now(), "phases": {}, "address": None, "restarts": restarts, "restart_at": None}
     keep = {"reason": work.replica.reason}
-    await move(parts, work, ReplicaStatus.PENDING, happening, **queued, **keep)
+    await move(parts, work, ReplicaStatus.PENDING, happening, routed=False, **queued, **keep)
     return 0.0
 
 

@@ -159,7 +159,7 @@ async def test_a_stale_revision_is_refused_and_the_one_that_was_read_is_not(
     for fresh in (f'"{revision}"', f"{revision + 1}", "*"):
         answer = await http.patch("/runtimes/agent", json={"description": "x"}, headers={"If-Match": fresh})
         assert answer.status_code == 200
-    refused(await http.patch("/runtimes/agent", json={"description": "x"}, headers={"If-Match": "seven"}), 400)
+    refused(await http.patch("/runtimes/agent", json={"description": "x"}, headers={"If-Match": "seven"}), 422)
 
 
 async def test_the_tag_of_a_configuration_is_what_put_wants(http: httpx.AsyncClient, agent: object) -> None:

@@ -17,6 +17,7 @@ import uvicorn
 from roost_server import parts
 from roost_server.api import app
 from roost_server.api.context import Api
+from roost_server.api.protocol import EnvelopeProtocol
 from roost_server.domain import errors
 from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
@@ -154,7 +155,12 @@ class _HttpServer(uvicorn.Server):
 
 def uvicorn_of(api: Api) -> uvicorn.Server:
     config = uvicorn.Config(
-        app.build(api), log_config=None, access_log=False, timeout_graceful_shutdown=3, lifespan="off"
+        app.build(api),
+        http=EnvelopeProtocol,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        lifespan="off",
     )
     return _HttpServer(config)
 

@@ -9,7 +9,6 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
-from roost_server.domain import errors
 from roost_server.domain.runtime import UUID
 from roost_server.engines.engine import Engine
 from roost_server.operations.caller import Caller, authenticate
@@ -86,16 +85,12 @@ IdempotentCaller = Annotated[Caller, Depends(idempotent_caller)]
 
 
 def expected_revision(
-    if_match: Annotated[str | None, Header(max_length=32, description="The revision that was read.")] = None,
+    if_match: Annotated[
+        str | None, Header(pattern=r'^(\*|(W/)?"?[0-9]{1,30}"?)$', description="The revision that was read, or `*`.")
+    ] = None,
 ) -> int | None:
-    """The revision in If-Match, quoted or not; None when absent or `*`. Raises `BadRequest`."""
-    if if_match in (None, "*"):
-        return None
-    digits = (if_match or "").removeprefix("W/").strip('"')
-    if not digits.isascii() or not digits.isdigit():
-        message = f'cannot read If-Match "{if_match}": send the revision, an integer'
-        raise errors.BadRequest(message, errors=[errors.FieldError(("header", "If-Match"), message)])
-    return int(digits)
+    """The revision in If-Match, quoted or not; None when absent or `*`."""
+    return None if if_match in (None, "*") else int((if_match or "").removeprefix("W/").strip('"'))
 
 
 Expected = Annotated[int | None, Depends(expected_revision)]

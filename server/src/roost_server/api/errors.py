@@ -1,6 +1,8 @@
 """The error envelope, on every path: from the error tree, from validation, from routing and from bugs."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -9,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from roost_server.domain import errors
 from roost_server.domain.errors import FieldError, RoostError
@@ -66,8 +69,10 @@ def envelope(error: RoostError) -> dict[str, Any]:
     return body
 
 
-def respond(error: RoostError) -> JSONResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if error.code == 401 else {}
+def respond(error: RoostError, more_headers: Mapping[str, str] = MappingProxyType({})) -> JSONResponse:
+    headers = dict(more_headers)
+    if error.code == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     if error.code in (429, 503):
         headers["Retry-After"] = "1"
     return JSONResponse(envelope(error), status_code=error.code, headers=headers)
@@ -88,7 +93,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> JSONResponse:
-        return respond(_from_http(request, error))
+        headers = {"Allow": _allowed(app, request.url.path)} if error.status_code == 405 else {}
+        return respond(_from_http(request, error), headers)
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """Every method that this path takes: routes of one path are matched one by one, and each knows only its own."""
+    paths = app.openapi()["paths"]
+    matching = [template for template in paths if compile_path(template)[0].match(path)]
+    most_literal = min(matching, key=lambda template: template.count("{"))
+    return ", ".join(sorted(method.upper() for method in paths[most_literal]))
 
 
 def from_validation(found: Any) -> RoostError:

@@ -20,7 +20,7 @@ EnvName = Annotated[str, StringConstraints(pattern=f"^{ENV_NAME.pattern}$")]
 
 
 class Exec(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
     command: list[NoNul] = Field(min_length=1, max_length=4096, description="An argv; no shell is involved.")
     env: dict[EnvName, NoNul] = Field(default_factory=dict, max_length=500, description="Added to the replica's own.")
     cwd: NoNul | None = Field(None, min_length=1, pattern="^/", description="An absolute path.")

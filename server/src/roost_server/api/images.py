@@ -2,11 +2,11 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from roost_server.api import models, uploads
 from roost_server.api.context import ApiOf, CallerOf, Cursor, IdempotentCaller, Limit, Wait
@@ -20,7 +20,10 @@ from roost_server.operations.images import Upload
 router = APIRouter(tags=["images"])
 
 Name = Annotated[str, Query(min_length=1, max_length=512, description="The local name, such as `hello-agent`.")]
+Offset = Annotated[int, Query(ge=0, le=2**53, description="Bytes to leave out at the beginning.")]
+BuildArg = Annotated[str, StringConstraints(pattern="^[^=]+=", max_length=4096)]
 _BINARY = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
+_TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}}}}
 
 
 class PullImage(BaseModel):
@@ -78,11 +81,10 @@ async def build_image(
     api: ApiOf,
     caller: IdempotentCaller,
     dockerfile: Annotated[str, Query(max_length=512, description="Relative to the context.")] = "Dockerfile",
-    build_arg: Annotated[list[str] | None, Query(description="`KEY=value`; repeatable.", max_length=100)] = None,
+    build_arg: Annotated[list[BuildArg] | None, Query(description="`KEY=value`; repeatable.", max_length=100)] = None,
     wait: Wait = 0,
 ) -> models.Image:
     """Build a Dockerfile. The body is the context as a tar, compressed or not."""
-    arguments = uploads.build_arguments(build_arg or [])
     folder = await uploads.receive(request, api.uploads, "context.tar", api.max_upload_bytes)
     work = {
         "upload": str(folder),
@@ -90,7 +92,7 @@ async def build_image(
         "path": str(folder / "context"),
         "log": str(api.uploads / f"{folder.name}.log"),
         "dockerfile": dockerfile,
-        "build_args": arguments,
+        "build_args": dict(one.split("=", 1) for one in build_arg or []),
     }
     row = await uploads.handed_on(folder, images.add(api.context, caller, name, Upload(ImageSource.BUILD, work)))
     return models.image(await images.wait(api.context, caller, row.id, wait))
@@ -103,10 +105,8 @@ async def get_image(image: str, api: ApiOf, caller: CallerOf, wait: Wait = 0) ->
     return models.image(await images.wait(api.context, caller, row.id, wait))
 
 
-@router.get("/images/{image}/build-log", response_class=PlainTextResponse, responses=documented())
-async def get_build_log(
-    image: str, api: ApiOf, caller: CallerOf, offset: Annotated[int, Query(ge=0, le=2**53)] = 0
-) -> PlainTextResponse:
+@router.get("/images/{image}/build-log", response_class=Response, responses={**_TEXT, **documented()})
+async def get_build_log(image: str, api: ApiOf, caller: CallerOf, offset: Offset = 0) -> Response:
     """The build's output from `offset` (in bytes) on; empty for images not built here."""
     path = await images.log_path(api.context, caller, image)
     return PlainTextResponse(await asyncio.to_thread(_tail, path, offset))

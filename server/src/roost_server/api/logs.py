@@ -30,8 +30,11 @@ class Line(BaseModel):
 Since = Annotated[datetime | None, Query(description="Only lines from this time on.")]
 Until = Annotated[datetime | None, Query(description="Only lines up to this time.")]
 Contains = Annotated[str | None, Query(max_length=200, description="Only lines with this text, in any case.")]
-Stream = Annotated[Literal["stdout", "stderr"] | None, Query()]
-LogLimit = Annotated[int, Query(ge=1, le=1000)]
+Stream = Annotated[Literal["stdout", "stderr"] | None, Query(description="Only lines of this stream.")]
+Order = Annotated[Literal["asc", "desc"], Query(description="`desc` gives the newest first.")]
+LogLimit = Annotated[int, Query(ge=1, le=1000, description="Lines on a page.")]
+LogCursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
+LastEventId = Annotated[str | None, Header(max_length=500, description="Follow on after this event's id.")]
 _SSE: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
 
 
@@ -44,12 +47,12 @@ async def read_logs(
     until: Until = None,
     contains: Contains = None,
     stream: Stream = None,
-    replica: Annotated[str | None, Query(max_length=64)] = None,
-    order: Literal["asc", "desc"] = "asc",
+    replica: Annotated[str | None, Query(max_length=64, description="Only lines of this replica.")] = None,
+    order: Order = "asc",
     limit: LogLimit = 100,
-    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    cursor: LogCursor = None,
     follow: Annotated[bool, Query(description="Stream new lines as server-sent events.")] = False,
-    last_event_id: Annotated[str | None, Header(max_length=500)] = None,
+    last_event_id: LastEventId = None,
 ) -> models.Page[Line] | Response:
     """Lines of all the runtime's replicas, past ones included. `desc` gives the newest first."""
     view = await runtimes.get(api.context, caller, runtime)

@@ -3,12 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from roost_server.api import models
 from roost_server.api.context import Api, ApiOf, CallerOf, Cursor, Expected, IdempotentCaller, Limit, Wait
 from roost_server.api.errors import documented
-from roost_server.domain import errors
 from roost_server.domain.config import LABEL_KEY, RuntimeConfig
 from roost_server.domain.runtime import Status
 from roost_server.operations import runtimes
@@ -18,6 +17,7 @@ from roost_server.operations.views import RuntimeView
 router = APIRouter(tags=["runtimes"])
 
 NO_PASSWORD: Any = {"config": {"build": {"auth": {"password"}}}}
+Label = Annotated[str, StringConstraints(pattern=f"^{LABEL_KEY.pattern}=", max_length=320)]
 
 
 class CreateRuntime(BaseModel):
@@ -55,23 +55,20 @@ async def list_runtimes(
     api: ApiOf,
     caller: CallerOf,
     status: Annotated[list[Status] | None, Query(description="Only these; repeat it for several.")] = None,
-    label: Annotated[list[str] | None, Query(description="`key=value`; all given must match.", max_length=16)] = None,
+    label: Annotated[list[Label] | None, Query(description="`key=value`; all given must match.", max_length=16)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> models.Page[models.Runtime]:
     """Newest first."""
     found, next_cursor = await runtimes.page(
-        api.context, caller, statuses=status or [], labels=_labels(label or []), limit=limit, cursor=cursor
+        api.context,
+        caller,
+        statuses=status or [],
+        labels=dict(one.split("=", 1) for one in label or []),
+        limit=limit,
+        cursor=cursor,
     )
     return models.Page(items=[models.runtime(api, view) for view in found], next_cursor=next_cursor)
-
-
-def _labels(given: list[str]) -> dict[str, str]:
-    for one in given:
-        if not LABEL_KEY.fullmatch(one.partition("=")[0]) or "=" not in one:
-            message = f'cannot read label "{one[:100]}": write it as key=value'
-            raise errors.Invalid(message, errors=[errors.FieldError(("query", "label"), message)])
-    return dict(one.split("=", 1) for one in given)
 
 
 @router.get("/runtimes/{runtime}", responses=documented())

@@ -59,12 +59,3 @@ async def handed_on(folder: Path, creation: Awaitable[tuple[T, bool]]) -> T:
     finally:
         if not taken:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-
-
-def build_arguments(given: list[str]) -> dict[str, str]:
-    """`KEY=value` pairs as a mapping. Raises `Invalid` naming the parameter."""
-    for one in given:
-        if "=" not in one.lstrip("="):
-            message = f'cannot read build_arg "{one[:100]}": write it as KEY=value'
-            raise errors.Invalid(message, errors=[errors.FieldError(("query", "build_arg"), message)])
-    return dict(one.split("=", 1) for one in given)

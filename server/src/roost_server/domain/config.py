@@ -17,8 +17,10 @@ LABEL_KEY = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
 
 
 def described(sentence: str, **constraints: Any) -> dict[str, Any]:
-    """Field metadata: the sentence shown in OpenAPI and the constraints that validation enforces."""
-    return {"description": sentence, **constraints}
+    """Field metadata: the sentence shown in OpenAPI and the constraints that validation enforces. Numbers must be
+    numbers: `strict` refuses "512" where 512 is meant."""
+    strict = {"strict": True} if "ge" in constraints else {}
+    return {"description": sentence, **strict, **constraints}
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,11 @@ class RegistryAuth:
     password: str | None = field(
         default=None,
         repr=False,
-        metadata=described("Write-only; leave out to keep the one already stored.", max_length=16384),
+        metadata=described(
+            "Write-only; leave out to keep the one already stored.",
+            max_length=16384,
+            json_schema_extra={"writeOnly": True},
+        ),
     )
 
 
@@ -80,7 +86,7 @@ class Process:
     user: str | None = field(
         default=None, metadata=described("`user`, `uid` or `uid:gid`.", min_length=1, max_length=64)
     )
-    workdir: str | None = field(default=None, metadata=described("An absolute path.", min_length=1, max_length=4096))
+    workdir: str | None = field(default=None, metadata=described("An absolute path.", pattern="^/", max_length=4096))
 
     def __post_init__(self) -> None:
         if self.workdir is not None and not self.workdir.startswith("/"):
@@ -122,7 +128,9 @@ class Health:
 
     __pydantic_config__ = STRICT
     port: int = field(default=8080, metadata=described("Where the agent listens.", ge=1, le=65535))
-    path: str = field(default="/health", metadata=described("Must answer 200 to GET.", min_length=1, max_length=1024))
+    path: str = field(
+        default="/health", metadata=described("Must answer 200 to GET.", pattern="^/[!-~]*$", max_length=1024)
+    )
     start_timeout_seconds: int = field(
         default=120, metadata=described("How long a start may take until the first 200.", ge=1, le=3600)
     )
@@ -158,7 +166,9 @@ class Sandbox:
         default_factory=list,
         metadata=described("Further ports that get a host `<port>-<runtime-id>` of their own.", max_length=32),
     )
-    workspace_mount: bool = field(default=True, metadata=described("Accepted for compatibility; has no effect."))
+    workspace_mount: bool = field(
+        default=True, metadata=described("Accepted for compatibility; has no effect.", strict=True)
+    )
     isolation: Literal["auto", "container"] = field(
         default="auto",
         metadata=described("How strongly replicas are isolated; `auto` is the platform's choice."),
@@ -178,7 +188,7 @@ class Capability:
     __pydantic_config__ = STRICT
     name: str = field(metadata=described("Unique within the configuration.", min_length=1, max_length=200))
     version: str | None = field(default=None, metadata=described("Kept as given.", max_length=100))
-    enabled: bool = True
+    enabled: bool = field(default=True, metadata=described("Whether the agent is to use it.", strict=True))
 
 
 @dataclass(frozen=True)
@@ -219,7 +229,7 @@ class RuntimeConfig:
         default_factory=_ByImage,
         metadata=described(
             "The readiness probe. `null`: ready when the process runs. Left out: `null` for builtin images, "
-            "GET /health on 8080 for others."
+            "GET /health on 8080 for others.",
         ),
     )
     runtime_server: RuntimeServer = field(default_factory=RuntimeServer)

@@ -93,8 +93,9 @@ async def find_builtin(tx: Tx) -> Image | None:
 
 
 async def retry(tx: Tx, image_id: str) -> None:
-    """Let a failed image be tried again, and the replicas that gave up for it; anything else stays as it is."""
-    failed = sa.and_(table.c.id == image_id, table.c.status == ImageStatus.FAILED)
+    """Let a failed image be fetched again; anything else stays as it is. What was uploaded is not there any more."""
+    fetched = table.c.source.in_((ImageSource.PULL, ImageSource.BUILTIN))
+    failed = sa.and_(table.c.id == image_id, table.c.status == ImageStatus.FAILED, fetched)
     values = {"status": ImageStatus.PULLING, "reason": None, "message": None, "wake_at": now()}
     if await tx.run(sa.update(table).where(failed).values(**values)):
         tx.nudge("images")

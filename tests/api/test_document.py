@@ -1,0 +1,84 @@
+"""The OpenAPI document: every route names its access rule and the errors it may answer."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from roost_server.api import app as application
+from roost_server.api.context import Api
+
+OPEN = {"/healthz", "/readyz", "/metrics"}
+"""Routes that need no token, because they tell nothing of anybody's."""
+
+ANYWHERE = {"400", "401", "404", "413", "422", "500", "503"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    parts = Api(None, None, "localhost", 7080, 7443, Path(), 1 << 20)  # type: ignore[arg-type]
+    app: FastAPI = application.build(parts)
+    return app.openapi()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def test_every_route_names_its_access_rule(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        if path in OPEN:
+            assert "security" not in operation, (method, path)
+        else:
+            assert {next(iter(rule)) for rule in operation["security"]} == {"HTTPBearer", "APIKeyHeader"}, (
+                method,
+                path,
+            )
+
+
+def test_every_route_that_is_not_open_is_of_a_workspace(document: dict[str, Any]) -> None:
+    for path, _, _ in operations(document):
+        assert path in OPEN or path.startswith("/api/v1/org/{org}/ws/{ws}/"), path
+
+
+def test_every_route_documents_the_errors_it_may_answer(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        assert set(operation["responses"]) >= ANYWHERE, (method, path)
+        for code, answer in operation["responses"].items():
+            if int(code) >= 400:
+                schema = answer["content"]["application/json"]["schema"]
+                assert schema["$ref"].endswith("/ErrorEnvelope"), (method, path, code)
+
+
+def test_every_route_and_every_parameter_says_what_it_is(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        assert operation.get("description"), (method, path)
+        for parameter in operation.get("parameters", []):
+            in_path = parameter["in"] == "path"
+            assert in_path or parameter.get("description") or "enum" in str(parameter["schema"]), (
+                path,
+                parameter["name"],
+            )
+
+
+def test_every_creating_post_takes_an_idempotency_key(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        names = {parameter["name"] for parameter in operation.get("parameters", [])}
+        assert ("201" in operation["responses"]) == ("idempotency-key" in names), (method, path)
+
+
+def test_every_changing_call_on_a_runtime_takes_the_revision(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        names = {parameter["name"] for parameter in operation.get("parameters", [])}
+        if method in ("put", "patch", "delete") and "/runtimes/" in path:
+            assert "if-match" in names, (method, path)
+
+
+def test_no_field_of_the_document_gives_a_password_back(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for name, schema in schemas.items():
+        if "password" in schema.get("properties", {}):
+            assert schema["properties"]["password"].get("writeOnly"), name

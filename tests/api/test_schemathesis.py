@@ -1,0 +1,43 @@
+"""The running server against its own OpenAPI document: no bug, no undocumented answer."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import served
+from support.served import TOKEN
+
+pytestmark = pytest.mark.slow
+
+CONFIG = """
+[parameters]
+"path.org" = "default"
+"path.ws" = "default"
+"path.runtime" = "agent"
+"path.image" = "builtin:runtime"
+"query.wait" = 0
+"query.follow" = false
+
+[[operations]]
+include-method = "DELETE"
+[operations.parameters]
+"path.runtime" = "doomed"
+"""
+
+EXCLUDED = "positive_data_acceptance"
+"""Rules that span fields cannot be said in a schema; these have tests of their own."""
+
+
+def test_the_server_keeps_to_its_own_document(tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    with served.running(tmp_path) as server:
+        for name in ("agent", "doomed"):
+            assert server.http.post("/runtimes?wait=60", json={"name": name}).json()["status"] == "active"
+        command = [Path(sys.executable).parent / "schemathesis", "--config-file", "schemathesis.toml"]
+        command += ["run", f"{server.url}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}", "--seed", "1"]
+        command += ["--max-examples", "25", "--phases", "examples,coverage,fuzzing", "--request-timeout", "30"]
+        command += ["--continue-on-failure", "--exclude-checks", EXCLUDED, "--warnings", "off", "--no-color"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        assert "a handler failed" not in server.log and "cannot reconcile" not in server.log, server.log

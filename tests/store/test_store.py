@@ -232,3 +232,11 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(
         names = {runtime.name for runtime in await runtimes.everything(tx)}
     assert {f"r{n}" for n in acknowledged} <= names
     assert len(names) <= len(acknowledged) + 1
+
+
+async def test_what_an_agent_wrote_is_kept_whatever_bytes_it_holds(store: Store, workspace: Workspace) -> None:
+    async with store.write() as tx:
+        runtime = await runtimes.insert(tx, workspace.id, "a", "", {})
+        await events.record(tx, runtime.id, "x", "a\0b\ud800c")
+        kept, _ = await events.page(tx, runtime.id, 1, None)
+    assert kept[0].message == "a\ufffdb\ufffdc"

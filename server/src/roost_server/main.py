@@ -60,23 +60,23 @@ def run(config: ConfigFile = None) -> None:
     def announce(started: Started) -> None:
         typer.echo(f"Roost serves its API at {started.url}")
         if started.new_token is not None:
-            path = _keep_token(started.url, started.new_token)
             typer.echo(f"Admin token (shown once): {started.new_token}")
-            typer.echo(f"The roost command finds it in {path}")
+            typer.echo(_keep_token(started.url, started.new_token))
         sys.stdout.flush()
 
     _run(Server(chosen).run(announce))
 
 
-def _keep_token(url: str, token: str) -> Path:
-    """Write url and token where the `roost` command of this user looks."""
+def _keep_token(url: str, token: str) -> str:
+    """Write url and token where the `roost` command of this user looks, unless it knows a server already."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "roost"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "config.toml"
-    path.unlink(missing_ok=True)
+    if path.exists():
+        return f"{path} names another server and is left alone; `roost login` replaces it"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(f'url = "{url}"\ntoken = "{token}"\n')
-    return path
+    return f"The roost command finds it in {path}"
 
 
 @app.command()

@@ -94,7 +94,7 @@ def _standing(
             return Status.ERROR, replica.reason, _trouble(runtime, live, replica)
     told = next((r for r in waiting if r.reason is not None), None)
     reason, message = (told.reason, told.message) if told else (None, None)
-    return _on_the_way(runtime, moved), reason, message
+    return _on_the_way(runtime, live, moved), reason, message
 
 
 def _trouble(runtime: Runtime, live: Mapping[str, int | None], replica: Replica) -> str | None:
@@ -105,7 +105,8 @@ def _trouble(runtime: Runtime, live: Mapping[str, int | None], replica: Replica)
     return replica.message
 
 
-def _on_the_way(runtime: Runtime, moved: bool) -> Status:
+def _on_the_way(runtime: Runtime, live: Mapping[str, int | None], moved: bool) -> Status:
     if runtime.status in (Status.CREATING, Status.UPDATING, Status.STARTING):
         return runtime.status
-    return Status.STARTING if moved else Status.UPDATING
+    nothing_serves = all(version is None for version in live.values())
+    return Status.STARTING if moved or nothing_serves else Status.UPDATING

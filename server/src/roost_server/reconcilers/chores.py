@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -86,5 +87,6 @@ class ChoresReconciler:
 def _remove_old_uploads(folder: Path) -> None:
     oldest = time.time() - UPLOAD_KEEP_SECONDS
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.stat().st_mtime < oldest:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < oldest:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -155,7 +155,7 @@ async def _become_ready(parts: Parts, work: Work, health_seconds: float) -> floa
 
 async def _not_yet(parts: Parts, work: Work, health: Health, answer: str) -> float | None:
     """Starting: bounded patience, then the box is given up and started again after a back-off."""
-    since = work.replica.started_at
+    since = (work.box and work.box.started_at) or work.replica.started_at
     if since is not None and seconds_since(since) > health.start_timeout_seconds:
         message = f"not healthy within {health.start_timeout_seconds} s: {answer}"
         await replica_ends.fail(parts, work, Reason.HEALTH_FAILED, message, restart=True)

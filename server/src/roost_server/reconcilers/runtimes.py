@@ -72,7 +72,10 @@ async def _carry_out(tx: Tx, runtime: Runtime, decided: plan.Plan) -> None:
 async def _stop(tx: Tx, runtime: Runtime, ids: Sequence[str]) -> None:
     for replica in await replicas.of(tx, runtime.id) if ids else ():
         if replica.id in ids:
-            await replicas.set_status(tx, replica, ReplicaStatus.STOPPING, stopping_at=leases.now())
+            # A publish under way may be giving it traffic: only the next one can say that it gets none.
+            may_be_routed = replica.routed or replica.status == ReplicaStatus.READY
+            stopping = ReplicaStatus.STOPPING
+            await replicas.set_status(tx, replica, stopping, stopping_at=leases.now(), routed=may_be_routed)
     await leases.wake(tx, tables.replicas, *ids)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from roost_server.store.types import Instant
+from roost_server.store.types import Instant, Message
 
 metadata = sa.MetaData(
     naming_convention={
@@ -89,7 +89,7 @@ images = sa.Table(
     sa.Column("source", sa.String(16), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("reason", sa.String(64)),
-    sa.Column("message", sa.Text),
+    sa.Column("message", Message),
     sa.Column("digest", sa.String(71)),
     sa.Column("architecture", sa.String(32)),
     sa.Column("size_bytes", sa.BigInteger),
@@ -111,7 +111,7 @@ pushes = sa.Table(
     sa.Column("reference", sa.String(512), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("reason", sa.String(64)),
-    sa.Column("message", sa.Text),
+    sa.Column("message", Message),
     sa.Column("progress", sa.JSON, nullable=False),
     sa.Column("auth_username", sa.String(256)),
     sa.Column("auth_password_encrypted", sa.Text),
@@ -130,7 +130,7 @@ runtimes = sa.Table(
     sa.Column("wanted", sa.String(16), nullable=False),
     sa.Column("status", sa.String(16), nullable=False, index=True),
     sa.Column("reason", sa.String(64)),
-    sa.Column("message", sa.Text),
+    sa.Column("message", Message),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("labels", sa.JSON, nullable=False),
     revision(),
@@ -174,7 +174,7 @@ replicas = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("reason", sa.String(64)),
-    sa.Column("message", sa.Text),
+    sa.Column("message", Message),
     sa.Column("address", sa.String(64)),
     sa.Column("routed", sa.Boolean, nullable=False),
     sa.Column("exit_code", sa.Integer),
@@ -200,7 +200,7 @@ events = sa.Table(
     sa.Column("replica_id", sa.String(36)),
     sa.Column("type", sa.String(64), nullable=False),
     sa.Column("reason", sa.String(64)),
-    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("message", Message, nullable=False),
     sa.Column("data", sa.JSON, nullable=False),
     created(),
 )

@@ -4,12 +4,14 @@ from typing import Any, Literal
 
 from alembic import context
 from roost_server.store.tables import metadata
-from roost_server.store.types import Instant
+from roost_server.store.types import Instant, Message
 
 
 def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """How a new migration spells our own column type; False leaves the rest to Alembic."""
-    return "Instant()" if kind == "type" and isinstance(item, Instant) else False
+    if kind == "type" and isinstance(item, Instant):
+        return "Instant()"
+    return "sa.Text()" if kind == "type" and isinstance(item, Message) else False
 
 
 context.configure(

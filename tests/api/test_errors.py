@@ -237,3 +237,10 @@ async def test_a_bug_is_a_500_with_the_id_under_which_the_log_has_it(app: Any, h
     answer = await http.get("/runtimes")
     told = refused(answer, 500)
     assert answer.headers["x-request-id"] in told["detail"] and "NoneType" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json", "/healthz"])
+async def test_a_method_that_no_route_of_the_path_takes_is_405_everywhere(http: httpx.AsyncClient, path: str) -> None:
+    answer = await http.post(f"http://roost.test{path}")
+    refused(answer, 405)
+    assert "GET" in answer.headers["Allow"]

@@ -2,7 +2,6 @@
 
 import io
 import tarfile
-from pathlib import Path
 from typing import Any
 
 import httpx

@@ -148,3 +148,9 @@ async def test_deploys_at_once_of_one_image_pull_it_once(rig: Rig) -> None:
     for name in ("one", "two", "three"):
         await rig.until(name, Status.ACTIVE)
     assert list(rig.images.pulled) == ["registry.example.com/team/agent:v1"]
+
+
+async def test_an_image_that_the_machine_lost_is_fetched_again(rig: Rig) -> None:
+    await rig.create("agent", image="registry.example.com/agent", fault="image_lost_once")
+    await rig.until("agent", Status.ACTIVE)
+    assert "replica.failed" in await rig.event_types("agent")

@@ -1,7 +1,12 @@
 """New versions: they start beside the old one, and nobody is without an answer meanwhile."""
 
+from pathlib import Path
+
+import pytest
+from roost_server.domain import routing
 from roost_server.domain.route import Snapshot
 from roost_server.domain.runtime import Status
+from support import platform
 from support.platform import Rig
 from support.waiting import eventually
 
@@ -41,22 +46,19 @@ async def test_an_update_never_leaves_the_runtime_without_a_routed_replica(rig: 
         assert len(serving(snapshot, created.runtime.id)) == 2
 
 
-async def test_a_replica_leaves_the_routes_before_its_box_is_removed(rig: Rig) -> None:
-    await rig.create("agent")
-    await rig.until("agent", Status.ACTIVE)
-    boxes_at: list[tuple[set[str], set[str]]] = []
-    publish = rig.gateway.publish
-
-    async def noting(snapshot: Snapshot) -> None:
-        boxes_at.append((set(rig.backends("agent--default--default")), await rig.boxes()))
-        await publish(snapshot)
-
-    rig.gateway.publish = noting  # type: ignore[method-assign]
-    await rig.update("agent")
-    await rig.until("agent", Status.ACTIVE)
-    await eventually(lambda: only_version(rig, 2))
-    for routed, boxes in boxes_at:
-        assert routed <= boxes, "the gateway sent requests to a box that was gone"
+@pytest.mark.parametrize("drain_seconds", [2.0, 0.0])
+async def test_a_replica_leaves_the_routes_before_its_box_is_removed(
+    tmp_path: Path, database_url: str, drain_seconds: float
+) -> None:
+    async with platform.opened(tmp_path, database_url, drain_seconds=drain_seconds) as rig:
+        rig.start()
+        removed_while_routed = []
+        rig.engine.on_delete = lambda box: removed_while_routed.append(box in routing.routed(rig.gateway.snapshot))
+        for number in range(4):
+            await (rig.create("agent") if number == 0 else rig.update("agent"))
+            await rig.until("agent", Status.ACTIVE)
+        await eventually(lambda: only_version(rig, 4))
+        assert removed_while_routed == [False] * 3
 
 
 async def test_requests_in_flight_hold_the_old_replica_until_they_end(rig: Rig) -> None:

@@ -1,7 +1,7 @@
 """A whole control plane in this process: real store, operations and reconcilers; simulated boxes and traffic."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,16 @@ class HealingImages(SimulatedImages):
 
 
 class MoodyEngine(SimulatedEngine):
-    """Faults for all boxes come and go; hints that boxes changed can be lost."""
+    """Faults for all boxes come and go; hints that boxes changed can be lost; whoever wants is told of deletions."""
+
+    on_delete: Callable[[str], None] = staticmethod(lambda replica_id: None)
 
     def fault(self, fault: Fault | None) -> None:
         self._fault = fault
+
+    async def delete(self, replica_id: str, *, force: bool = False) -> None:
+        self.on_delete(replica_id)
+        await super().delete(replica_id, force=force)
 
     def forget_changes(self) -> None:
         while not self._changes.empty():

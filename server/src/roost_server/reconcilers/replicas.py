@@ -10,6 +10,9 @@ from roost_server.store import leases
 from roost_server.store.leases import Lease
 from roost_server.store.replicas import seconds_since
 
+UNROUTE_SECONDS = 10.0
+"""How long a gateway that does not answer may keep a replica that it still sends requests to."""
+
 Act = Callable[[Parts, Work], Awaitable[float | None]]
 
 STEPS: dict[Step, Act] = {
@@ -46,8 +49,9 @@ class ReplicasReconciler:
     async def _drained(self, work: Work) -> bool:
         if work.stopping_at is None:
             return False
-        if work.replica.address is None or seconds_since(work.stopping_at) > self.parts.drain_seconds:
-            return True
+        waited, patience = seconds_since(work.stopping_at), self.parts.drain_seconds
         if work.replica.routed:
-            return False
+            return waited > max(patience, UNROUTE_SECONDS)
+        if work.replica.address is None or waited > patience:
+            return True
         return (await self.parts.gateway.in_flight()).get(work.replica.id, 0) == 0

@@ -76,7 +76,7 @@ async def idempotent_caller(
 async def _told(request: Request) -> bytes:
     """What makes two requests the same. How long to wait does not; of an upload, only its size is known here."""
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "wait"]
-    is_json = "json" in request.headers.get("content-type", "")
+    is_json = "json" in request.headers.get("content-type", "").lower()
     body = await request.body() if is_json else request.headers.get("content-length", "").encode()
     return f"{request.method} {request.url.path} {query}\n".encode() + body
 

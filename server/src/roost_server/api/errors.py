@@ -93,14 +93,16 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> JSONResponse:
-        headers = {"Allow": _allowed(app, request.url.path)} if error.status_code == 405 else {}
+        headers = {"Allow": _allowed(app, request.url.path, error)} if error.status_code == 405 else {}
         return respond(_from_http(request, error), headers)
 
 
-def _allowed(app: FastAPI, path: str) -> str:
+def _allowed(app: FastAPI, path: str, error: HTTPException) -> str:
     """Every method that this path takes: routes of one path are matched one by one, and each knows only its own."""
     paths = app.openapi()["paths"]
     matching = [template for template in paths if compile_path(template)[0].match(path)]
+    if not matching:
+        return (error.headers or {}).get("Allow", "GET")
     most_literal = min(matching, key=lambda template: template.count("{"))
     return ", ".join(sorted(method.upper() for method in paths[most_literal]))
 

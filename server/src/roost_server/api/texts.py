@@ -17,7 +17,7 @@ Location = tuple[str | int, ...]
 
 async def refuse_unusable(request: Request) -> None:
     """Raises `Invalid` naming the first text of a JSON body that cannot be kept."""
-    if "json" not in request.headers.get("content-type", ""):
+    if "json" not in request.headers.get("content-type", "").lower():
         return
     try:
         body = await request.json()

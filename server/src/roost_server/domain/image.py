@@ -56,14 +56,14 @@ def parse(text: str, field_path: tuple[str | int, ...] = ("config", "build", "so
 class ImageStatus(StrEnum):
     PENDING = "pending"  # waits to be pulled, built or loaded
     PULLING = "pulling"  # bytes are being fetched, built or unpacked
-    READY = "ready"  # unpacked on this machine
+    READY = "ready"  # unpacked on this machine; pulled again should that be lost
     FAILED = "failed"  # `reason` and `message` say why
 
 
 ALLOWED: dict[ImageStatus, frozenset[ImageStatus]] = {
     ImageStatus.PENDING: frozenset({ImageStatus.PULLING, ImageStatus.READY, ImageStatus.FAILED}),
     ImageStatus.PULLING: frozenset({ImageStatus.PENDING, ImageStatus.READY, ImageStatus.FAILED}),
-    ImageStatus.READY: frozenset(),
+    ImageStatus.READY: frozenset({ImageStatus.PULLING}),
     ImageStatus.FAILED: frozenset({ImageStatus.PULLING}),
 }
 

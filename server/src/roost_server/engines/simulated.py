@@ -84,8 +84,10 @@ class SimulatedEngine:
             raise errors.Invalid("cannot start the replica: the command was not found", reason="start_failed")
         if fault == "unavailable":
             raise errors.Unavailable("cannot reach the engine", reason="engine_unavailable")
-        if fault == "unavailable_once" and replica.id not in self._created:
+        if fault in ("unavailable_once", "image_lost_once") and replica.id not in self._created:
             self._created.add(replica.id)
+            if fault == "image_lost_once":
+                raise errors.Invalid("cannot start the replica: its image is gone", reason="image_not_found")
             raise errors.Unavailable("cannot reach the engine", reason="engine_unavailable")
 
     async def crash(self, replica_id: str, *, exit_code: int = 1) -> None:

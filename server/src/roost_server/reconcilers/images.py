@@ -21,6 +21,8 @@ from roost_server.store.store import Store, Tx
 
 PROGRESS_SECONDS = 0.5
 BUILTIN_POLL_SECONDS = 1.0
+BUILD_LIMIT_SECONDS = 3600
+"""A build that hangs must not keep others waiting for ever."""
 T = TypeVar("T")
 
 
@@ -105,11 +107,16 @@ async def _build(engine: Images, work: dict[str, Any], local: dict[str, str], pr
     """The output goes to a file that callers read and follow."""
     progress(Progress("building"))
     await asyncio.to_thread(contexts.unpack, Path(work["archive"]), Path(work["path"]))
-    log = await asyncio.to_thread(Path(work["log"]).open, "w", buffering=1)
+    log = await asyncio.to_thread(Path(work["log"]).open, "w", buffering=1, encoding="utf-8", errors="replace")
     with log:
-        return await engine.build(
+        building = engine.build(
             Path(work["path"]), work["dockerfile"], work["build_args"], local, lambda line: print(line, file=log)
         )
+        try:
+            return await asyncio.wait_for(building, BUILD_LIMIT_SECONDS)
+        except TimeoutError:
+            message = f"cannot build the image: it took longer than {BUILD_LIMIT_SECONDS // 60} minutes"
+            raise errors.Invalid(message, reason="image_build_failed") from None
 
 
 async def _clear_upload(work: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from roost_server.reconcilers.loop import held
 from roost_server.reconcilers.metrics import START_PHASES
 from roost_server.reconcilers.replica_work import Happening, Parts, Work, move, telling
 from roost_server.reconcilers.spec import spec_of
-from roost_server.store import leases, replicas
+from roost_server.store import images, leases, replicas
 from roost_server.store.replicas import seconds_since
 
 PROBE_INTERVAL_SECONDS = 10.0
@@ -66,13 +66,22 @@ async def create(parts: Parts, work: Work) -> float | None:
     try:
         box = await parts.engine.create(spec)
     except errors.Invalid as error:
-        await replica_ends.fail(parts, work, error.reason or Reason.START_FAILED, error.message, restart=False)
-        return None
+        return await _cannot_start(parts, work, error)
     except errors.Unavailable as error:
         await _tell(parts, work, Reason.ENGINE_UNAVAILABLE, error.message)
         raise
     starting = replace(starting, phases={**phases, **box.phases}, address=box.address)
     return await _watch_start(parts, replace(work, replica=starting, box=box), box)
+
+
+async def _cannot_start(parts: Parts, work: Work, error: errors.Invalid) -> float | None:
+    """Starting again cannot help, except where the machine lost the image: that is fetched anew first."""
+    image_is_lost = error.reason == Reason.IMAGE_NOT_FOUND
+    if image_is_lost:
+        async with held(parts.store, work.lease) as tx:
+            await images.fetch_again(tx, work.image.id)
+    await replica_ends.fail(parts, work, error.reason or Reason.START_FAILED, error.message, restart=image_is_lost)
+    return 0.0 if image_is_lost else None
 
 
 async def _tell(parts: Parts, work: Work, reason: Reason, message: str) -> None:

@@ -101,6 +101,14 @@ async def retry(tx: Tx, image_id: str) -> None:
         tx.nudge("images")
 
 
+async def fetch_again(tx: Tx, image_id: str) -> None:
+    """The machine has lost what a ready image's row promises: have it fetched anew."""
+    image = await get(tx, image_id)
+    if image is not None and image.status == ImageStatus.READY:
+        await set_status(tx, image, ImageStatus.PULLING, wake_at=now())
+        tx.nudge("images")
+
+
 async def find_pull(tx: Tx, workspace_id: str, reference: str, username: str | None) -> Image | None:
     """A pull of the same reference by the same user that is under way, so that deploys at once share it."""
     query = sa.select(*_COLUMNS).where(table.c.workspace_id == workspace_id, table.c.reference == reference)
@@ -155,21 +163,21 @@ async def is_used(tx: Tx, image_id: str) -> bool:
 
 
 async def unused(tx: Tx) -> list[Image]:
-    """Images that no version runs and nobody would miss: pulled, failed, or followed by a newer one of that name."""
+    """Images that no version runs and nobody would miss: pulled (or never to be), failed, or followed by a newer
+    one of that name."""
     used = sa.exists().where(versions.c.image_id == table.c.id)
     newer = table.alias("newer")
     same_name = sa.and_(newer.c.reference == table.c.reference, newer.c.workspace_id == table.c.workspace_id)
     followed = sa.exists().where(same_name, newer.c.id > table.c.id, newer.c.status == ImageStatus.READY)
     disposable = sa.or_(table.c.source == ImageSource.PULL, table.c.status == ImageStatus.FAILED, followed)
-    settled = table.c.status.in_((ImageStatus.READY, ImageStatus.FAILED))
-    rows = await tx.all(sa.select(*_COLUMNS).where(~used, disposable, settled))
+    idle = table.c.lease_token.is_(None)
+    rows = await tx.all(sa.select(*_COLUMNS).where(~used, disposable, idle))
     return [_image(row) for row in rows]
 
 
 async def any_under_way(tx: Tx) -> bool:
-    """Whether some image is not settled yet, so that its content may be here before its row says so."""
-    under_way = table.c.status.in_((ImageStatus.PENDING, ImageStatus.PULLING))
-    return await tx.first(sa.select(table.c.id).where(under_way).limit(1)) is not None
+    """Whether some image is being worked on, so that its content may be here before its row says so."""
+    return await tx.first(sa.select(table.c.id).where(table.c.lease_token.is_not(None)).limit(1)) is not None
 
 
 async def digests(tx: Tx) -> set[str]:
@@ -216,6 +224,8 @@ async def push_work(tx: Tx, push_id: str, cipher: Cipher) -> Push | None:
 
 
 async def finish_push(tx: Tx, push_id: str, *, status: str, reason: str | None, message: str | None) -> None:
-    values = {"status": status, "reason": reason, "message": message, "updated_at": now()}
+    """Its credentials are not needed any more, and not kept."""
+    forgotten = {"auth_username": None, "auth_password_encrypted": None}
+    values = {"status": status, "reason": reason, "message": message, "updated_at": now(), **forgotten}
     await tx.run(sa.update(pushes).where(pushes.c.id == push_id).values(**values))
     tx.nudge("image_changes")

@@ -1,6 +1,8 @@
 """Encryption at rest of values that must be given back in clear: registry passwords."""
 
 import os
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -20,10 +22,17 @@ class Cipher:
 
 
 def open_cipher(path: Path) -> Cipher:
-    """The cipher of the key in `path`, which is made, readable by its owner alone, when it is not there."""
+    """The cipher of the key in `path`, which is made, readable by its owner alone, when it is not there.
+
+    The key appears whole or not at all: without it nothing that was encrypted can be read again."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "wb") as file:
             file.write(Fernet.generate_key())
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
+        Path(made).unlink()
     return Cipher(path.read_bytes())

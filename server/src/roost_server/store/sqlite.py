@@ -71,13 +71,17 @@ class SQLite:
 
 
 async def _commit_elsewhere(connection: sa.Connection) -> None:
-    """Wait for the disk elsewhere, and to the end even when the caller is cancelled: the connection is in use."""
+    """Wait for the disk elsewhere, and to the end however often the caller is cancelled: the connection is in use."""
     committing = asyncio.ensure_future(asyncio.to_thread(connection.commit))
-    try:
-        await asyncio.shield(committing)
-    except asyncio.CancelledError:
-        await asyncio.wait({committing})
-        raise
+    cancelled = False
+    while not committing.done():
+        try:
+            await asyncio.wait({committing})
+        except asyncio.CancelledError:
+            cancelled = True
+    committing.result()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 def _engine(url: sa.URL, begin: str, connections: int) -> sa.Engine:

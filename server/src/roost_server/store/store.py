@@ -3,13 +3,13 @@
 `store/sqlite.py` and `store/postgresql.py` open the two kinds of database; everything above sees only `Store` and `Tx`.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from roost_server.domain import errors
+from roost_server.store import trouble
 from roost_server.store.nudges import Nudges
 
 Row = sa.RowMapping
@@ -79,15 +79,16 @@ class Store:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Tx]:
-        """A consistent view; nothing is written."""
-        with _faults_named():
+        """A consistent view; nothing is written. Raises `Unavailable` when the database cannot be used now."""
+        with trouble.told():
             async with self._database.read() as connection:
                 yield Tx(connection)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Tx]:
-        """Commits at the end of the block, rolls back on any error; waiters are nudged after the commit."""
-        with _faults_named():
+        """Commits at the end of the block, rolls back on any error; waiters are nudged after the commit.
+        Raises `Unavailable` when the database cannot be used now."""
+        with trouble.told():
             async with self._database.write() as connection:
                 tx = Tx(connection)
                 yield tx
@@ -98,17 +99,6 @@ class Store:
 
     async def close(self) -> None:
         await self._database.close()
-
-
-@contextmanager
-def _faults_named() -> Iterator[None]:
-    """A fault of the database itself (disk full, connection lost, deadlock) may pass: `Unavailable`, not a bug."""
-    try:
-        yield
-    except sa.exc.OperationalError as error:
-        full = "disk is full" in str(error.orig) or "No space left" in str(error.orig)
-        message = "cannot reach the database" if not full else "cannot write to the database: the disk is full"
-        raise errors.Unavailable(message, reason="disk_full" if full else None, detail=str(error.orig)) from error
 
 
 def open_store(url: str) -> Store:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from roost import ConflictError, Runtime, ValidationError
-from support.installation import Installation, until
+from support.installation import TOKEN, Installation, until
 
 from e2e.stories import agent
 
@@ -45,6 +46,14 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_started(box: Runtime
     done = box.exec(["sh", "-c", script], timeout=1)
     assert (done.exit_code, done.timed_out, done.stdout) == (124, True, "begun\n")
     until(lambda: "360" not in box.exec(["ps", "-eo", "args"]).stdout)
+
+
+def test_a_command_whose_caller_goes_away_is_ended(box: Runtime, shared: Installation) -> None:
+    path = f"{shared.url}/api/v1/org/default/ws/default/runtimes/{box.name}/exec"
+    waits_long = {"command": ["sleep", "3603"], "timeout_seconds": 3600}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(path, json=waits_long, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=1, trust_env=False)
+    until(lambda: "3603" not in box.exec(["ps", "-eo", "args"]).stdout)
 
 
 def test_a_command_that_is_not_there_is_127_and_one_that_cannot_run_126(box: Runtime) -> None:

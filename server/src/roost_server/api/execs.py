@@ -1,15 +1,17 @@
 """Exec over HTTP: a stream from the engine that changes no row."""
 
-from typing import Annotated
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from roost_server.api.context import ApiOf, CallerOf
 from roost_server.api.errors import documented
 from roost_server.domain import errors
 from roost_server.domain.config import ENV_NAME
-from roost_server.domain.exec import ExecRequest
+from roost_server.domain.exec import ExecRequest, ExecResult
 from roost_server.engines.engine import Execs
 from roost_server.operations import replicas
 
@@ -44,8 +46,8 @@ class ExecOutcome(BaseModel):
 
 
 @router.post("/runtimes/{runtime}/exec", responses=documented(409))
-async def exec_command(runtime: str, body: Exec, api: ApiOf, caller: CallerOf) -> ExecOutcome:
-    """Run one command in a replica and give back all its output."""
+async def exec_command(runtime: str, body: Exec, request: Request, api: ApiOf, caller: CallerOf) -> ExecOutcome:
+    """Run one command in a replica and give back all its output. It is ended when the caller goes away."""
     if not body.command[0]:
         raise errors.Invalid(
             "cannot run an empty command", errors=[errors.FieldError(("command", 0), "the program's name is empty")]
@@ -54,7 +56,8 @@ async def exec_command(runtime: str, body: Exec, api: ApiOf, caller: CallerOf) -
     if not isinstance(api.engine, Execs):
         raise errors.Conflict("cannot run commands: this installation's engine does not offer it")
     fields = body.model_dump(exclude={"replica", "stdin"})
-    result = await api.engine.exec(replica.id, ExecRequest(**fields, stdin=body.stdin.encode()))
+    running = api.engine.exec(replica.id, ExecRequest(**fields, stdin=body.stdin.encode()))
+    result = await _while_connected(request, running)
     return ExecOutcome(
         exit_code=result.exit_code,
         stdout=result.stdout.decode(errors="replace"),
@@ -64,3 +67,22 @@ async def exec_command(runtime: str, body: Exec, api: ApiOf, caller: CallerOf) -
         stderr_truncated=result.stderr_truncated,
         timed_out=result.timed_out,
     )
+
+
+async def _while_connected(request: Request, running: Coroutine[Any, Any, ExecResult]) -> ExecResult:
+    """The result; the command is cancelled when nobody is there any more to take it."""
+    result, gone = asyncio.ensure_future(running), asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
+            raise errors.BadRequest("cannot finish the command: its caller went away, so it was ended")
+        return result.result()
+    finally:
+        gone.cancel()
+        result.cancel()
+        await asyncio.gather(gone, result, return_exceptions=True)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        continue

@@ -34,12 +34,16 @@ def app(rig: Rig) -> FastAPI:
     return _built[0]
 
 
-@pytest.fixture
-async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+def client(app: FastAPI) -> httpx.AsyncClient:
     """A client with a good token; paths are under the workspace's base path."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=AUTHORIZED, timeout=30) as client:
-        yield client
+    return httpx.AsyncClient(transport=transport, base_url=BASE, headers=AUTHORIZED, timeout=30)
+
+
+@pytest.fixture
+async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client(app) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,21 +1,40 @@
 """Every failure has the one envelope, the right code, and names what is wrong."""
 
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
+from fastapi import FastAPI
+from roost_server.domain.runtime import Status
+from support import platform
+from support.platform import Rig
 
-from api.conftest import BASE
+from api.conftest import BASE, client
 from api.envelopes import refused
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-def database_url(tmp_path: Path, migrated_file: Path) -> str:
-    """What is refused is refused before any database is asked: one kind is enough."""
-    shutil.copyfile(migrated_file, tmp_path / "roost.db")
-    return f"sqlite:///{tmp_path}/roost.db"
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def rig(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> AsyncIterator[Rig]:
+    """One for all: what is refused leaves nothing behind, and is refused before any database is asked."""
+    folder = tmp_path_factory.mktemp("rig")
+    shutil.copyfile(migrated_file, folder / "roost.db")
+    async with platform.opened(folder, f"sqlite:///{folder}/roost.db") as prepared:
+        prepared.start()
+        await prepared.create("there")
+        await prepared.until("there", Status.ACTIVE)
+        yield prepared
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client(app) as opened:
+        yield opened
 
 
 async def create(http: httpx.AsyncClient, **config: Any) -> httpx.Response:
@@ -178,14 +197,14 @@ async def test_a_label_filter_that_cannot_be(http: httpx.AsyncClient, label: str
     refused(await http.get("/runtimes", params={"label": label}), 422, "query.label.0")
 
 
-@pytest.mark.parametrize("path", ["/runtimes", "/runtimes/agent/events", "/images", "/runtimes/agent/versions"])
-async def test_a_cursor_that_is_none(http: httpx.AsyncClient, agent: object, path: str) -> None:
+@pytest.mark.parametrize("path", ["/runtimes", "/runtimes/there/events", "/images", "/runtimes/there/versions"])
+async def test_a_cursor_that_is_none(http: httpx.AsyncClient, path: str) -> None:
     refused(await http.get(path, params={"cursor": "no-cursor"}), 422, "query.cursor")
 
 
 @pytest.mark.parametrize("query", ["cursor=no-cursor", "cursor=no-cursor&follow=true"])
-async def test_a_cursor_that_is_none_of_a_log(http: httpx.AsyncClient, agent: object, query: str) -> None:
-    refused(await http.get(f"/runtimes/agent/logs?{query}"), 400)
+async def test_a_cursor_that_is_none_of_a_log(http: httpx.AsyncClient, query: str) -> None:
+    refused(await http.get(f"/runtimes/there/logs?{query}"), 400)
 
 
 @pytest.mark.parametrize(
@@ -218,9 +237,9 @@ async def test_characters_that_no_database_keeps(http: httpx.AsyncClient, body: 
 async def test_unicode_comes_back_as_it_was_sent(http: httpx.AsyncClient) -> None:
     text = "Grüße, 世界 🦉 \u200f\u2028"
     config = {"metadata": {"labels": {"greeting": text}}, "defaults": {"system_prompt": text}}
-    answer = await http.post("/runtimes", json={"name": "agent", "description": text, "config": config})
+    answer = await http.post("/runtimes", json={"name": "unicode", "description": text, "config": config})
     assert answer.json()["description"] == answer.json()["labels"]["greeting"] == text
-    shown = (await http.get("/runtimes/agent/config")).json()
+    shown = (await http.get("/runtimes/unicode/config")).json()
     assert shown["config"]["defaults"]["system_prompt"] == text
 
 
@@ -232,7 +251,7 @@ async def test_a_request_id_is_kept_or_made(http: httpx.AsyncClient) -> None:
     refused(await http.get("/nowhere", headers={"X-Request-Id": "mine-2"}), 404)
 
 
-async def test_a_bug_is_a_500_with_the_id_under_which_the_log_has_it(app: Any, http: httpx.AsyncClient) -> None:
+async def test_a_bug_is_a_500_with_the_id_under_which_the_log_has_it(app: FastAPI, http: httpx.AsyncClient) -> None:
     app.state.api = None
     answer = await http.get("/runtimes")
     told = refused(answer, 500)

@@ -18,8 +18,9 @@ from roost_server.engines.oci.settings import OciSettings
 
 
 def kill_after(point: str) -> None:
-    """Replace what `point` names by itself and the end of this process."""
-    module_name, *path = point.split(".")
+    """Replace what `point` (`module:name` within the engine) names by itself and the end of this process."""
+    module_name, names = point.split(":")
+    path = names.split(".")
     holder: Any = importlib.import_module(f"roost_server.engines.oci.{module_name}")
     for name in path[:-1]:
         holder = getattr(holder, name)

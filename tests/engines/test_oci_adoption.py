@@ -23,22 +23,22 @@ from support.waiting import eventually
 pytestmark = pytest.mark.slow
 
 CREATE_POINTS = [
-    "making.Making._begin",
-    "making.Making._make_disk",
-    "making.Making._write_bundle",
-    "orphans.Orphans.spawn",
-    "conmon.create",
-    "network.Network.attach",
-    "runc.start",
-    "making.Making._start",
+    "making:Making._begin",
+    "making:Making._make_disk",
+    "making:Making._write_bundle",
+    "orphans:Orphans.spawn",
+    "process.conmon:create",
+    "network.network:Network.attach",
+    "process.runc:start",
+    "making:Making._start",
 ]
 DELETE_POINTS = [
-    "removing._end",
-    "box.BoxStates.put",
-    "cgroups.Cgroups.remove",
-    "runc.forget",
-    "disk.Disk.remove",
-    "disk.Disk._throw_away",
+    "removing:_end",
+    "box:BoxStates.put",
+    "cgroups:Cgroups.remove",
+    "process.runc:forget",
+    "disk:Disk.remove",
+    "disk:Disk._throw_away",
 ]
 
 

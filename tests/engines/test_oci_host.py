@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from machine import OciSubject, spec
 from roost_server.domain import errors
-from roost_server.engines.oci import doctor, engine, firewall, installation
+from roost_server.engines.oci import doctor, engine, installation
 from roost_server.engines.oci.engine import OciEngine
+from roost_server.engines.oci.network import firewall
 from roost_server.engines.oci.settings import OciSettings
 from support.waiting import eventually
 

@@ -10,8 +10,8 @@ import pytest
 from machine import OciSubject, TinyImages, spec
 from roost_server.domain import errors
 from roost_server.domain.log import LogLine, LogQuery
-from roost_server.engines.oci import logs
-from roost_server.engines.oci.logfile import ReplicaLog
+from roost_server.engines.oci.logs import logs
+from roost_server.engines.oci.logs.logfile import ReplicaLog
 from roost_server.engines.oci.settings import OciSettings
 from support.waiting import eventually
 

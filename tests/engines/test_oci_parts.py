@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from roost_server.domain import errors
-from roost_server.engines.oci import addresses, cgroups, hostfiles, removing, rootfs, seccomp, users
-from roost_server.engines.oci.addresses import Addresses
+from roost_server.engines.oci import cgroups, removing, rootfs
+from roost_server.engines.oci.network import addresses
+from roost_server.engines.oci.network.addresses import Addresses
+from roost_server.engines.oci.process import hostfiles, seccomp, users
 
 V2 = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate 0 0\n"
 V1 = (

@@ -9,7 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from roost_server.engines.oci.images import ImageSettings, OciImages
+from roost_server.engines.oci.images.oci_images import ImageSettings, OciImages
 
 
 def give(data_dir: Path) -> None:

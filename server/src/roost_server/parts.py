@@ -27,7 +27,7 @@ def build_engine(settings: Settings) -> tuple[Engine, Images]:
     if settings.engine == "simulated":
         return SimulatedEngine(), SimulatedImages()
     from roost_server.engines.oci.engine import OciEngine
-    from roost_server.engines.oci.images import ImageSettings, OciImages
+    from roost_server.engines.oci.images.oci_images import ImageSettings, OciImages
 
     images = OciImages(
         ImageSettings(

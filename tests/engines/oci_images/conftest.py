@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from roost_server.engines.oci.images import ImageSettings, OciImages
+from roost_server.engines.oci.images.oci_images import ImageSettings, OciImages
 from support import registry as server
 from support.registry import Registry
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from roost_server.domain.image import ImageInfo, Progress
-from roost_server.engines.oci.images import ImageSettings, OciImages
+from roost_server.engines.oci.images.oci_images import ImageSettings, OciImages
 from support import builtin
 
 pytestmark = pytest.mark.slow

@@ -16,13 +16,13 @@ pytestmark = pytest.mark.slow
 
 PULL = """
 import asyncio, pathlib
-from roost_server.engines.oci.images import ImageSettings, OciImages
+from roost_server.engines.oci.images.oci_images import ImageSettings, OciImages
 images = OciImages(ImageSettings(pathlib.Path({data_dir!r})))
 asyncio.run(images.pull({name!r}, None, print))
 """
 BUILD = """
 import asyncio, pathlib
-from roost_server.engines.oci.images import ImageSettings, OciImages
+from roost_server.engines.oci.images.oci_images import ImageSettings, OciImages
 async def build():
     images = OciImages(ImageSettings(pathlib.Path({data_dir!r})))
     base = await images.pull({name!r}, None, lambda _: None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from roost_server.domain import errors
 from roost_server.domain.image import Progress
-from roost_server.engines.oci.images import OciImages
+from roost_server.engines.oci.images.oci_images import OciImages
 
 from oci_images import making
 from oci_images.making import FOREIGN, Image

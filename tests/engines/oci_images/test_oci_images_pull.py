@@ -10,7 +10,7 @@ import pytest
 from roost_server.domain import errors
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.image import Progress
-from roost_server.engines.oci.images import ImageSettings, OciImages
+from roost_server.engines.oci.images.oci_images import ImageSettings, OciImages
 from support.registry import Registry
 
 from oci_images import making

@@ -6,7 +6,8 @@ import pytest
 from roost_server.domain import errors
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.image import Progress
-from roost_server.engines.oci import builtin, images_dockerfile, images_failures, images_manifest, registry
+from roost_server.engines.oci.images import builtin, dockerfile, failures, registry
+from roost_server.engines.oci.images import manifest as images_manifest
 
 from oci_images.making import ARCHITECTURE, FOREIGN
 
@@ -99,7 +100,7 @@ MARIA = RegistryAuth("maria", "secret")
     ],
 )
 def test_what_skopeo_says_becomes_a_reason(said: str, reason: str) -> None:
-    error = images_failures.of_registry("pull", "team/agent:v1", MARIA, f'time="x" level=fatal msg="{said}"')
+    error = failures.of_registry("pull", "team/agent:v1", MARIA, f'time="x" level=fatal msg="{said}"')
 
     assert error.reason == reason
     assert error.message.startswith("cannot ") and "team/agent:v1" in error.message
@@ -109,7 +110,7 @@ def test_what_skopeo_says_becomes_a_reason(said: str, reason: str) -> None:
 def test_an_images_own_name_is_not_read_as_a_failure() -> None:
     said = "reading manifest denied in localhost:40412/not-found/x509: Get https://localhost:40412/v2/not-found: EOF"
 
-    error = images_failures.of_registry("pull", "localhost:40412/not-found/x509:denied", None, said)
+    error = failures.of_registry("pull", "localhost:40412/not-found/x509:denied", None, said)
 
     assert error.reason == "registry_unavailable"
 
@@ -127,7 +128,7 @@ def test_an_images_own_name_is_not_read_as_a_failure() -> None:
     ],
 )
 def test_names_are_read_from_dockerfiles(text: str, named: dict[str, str]) -> None:
-    assert images_dockerfile.images_named(text, {"V": "2"}) == named
+    assert dockerfile.images_named(text, {"V": "2"}) == named
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost_server.engines.oci import cgroups, firewall, hostfiles, installation
+from roost_server.engines.oci import cgroups, installation
+from roost_server.engines.oci.network import firewall
+from roost_server.engines.oci.process import hostfiles
 from roost_server.engines.oci.settings import OciSettings
 
 KERNEL = (5, 10)

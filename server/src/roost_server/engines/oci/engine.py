@@ -17,15 +17,17 @@ from roost_server.domain import errors
 from roost_server.domain.exec import ExecRequest, ExecResult
 from roost_server.domain.log import LogLine, LogPage, LogQuery
 from roost_server.domain.replica import Box, ReplicaSpec, Usage
-from roost_server.engines.oci import firewall, logs, observing, removing
+from roost_server.engines.oci import observing, removing
 from roost_server.engines.oci.box import Stage
-from roost_server.engines.oci.exec import Exec, not_running
 from roost_server.engines.oci.host import Host
 from roost_server.engines.oci.image import UnpackedImages
 from roost_server.engines.oci.linux import inotify
 from roost_server.engines.oci.locks import Locks
+from roost_server.engines.oci.logs import logs
 from roost_server.engines.oci.making import Making
+from roost_server.engines.oci.network import firewall
 from roost_server.engines.oci.orphans import Orphans
+from roost_server.engines.oci.process.exec import Exec, not_running
 from roost_server.engines.oci.settings import OciSettings
 
 T = TypeVar("T")

@@ -6,15 +6,17 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from roost_server.domain import errors
-from roost_server.engines.oci import conmon, firewall, installation, network, programs, runc
-from roost_server.engines.oci.addresses import Addresses
+from roost_server.engines.oci import installation, programs
 from roost_server.engines.oci.box import BoxState, BoxStates
 from roost_server.engines.oci.cgroups import Cgroups
 from roost_server.engines.oci.disk import Disk, Templates
 from roost_server.engines.oci.linux import calls, processes
-from roost_server.engines.oci.logfile import ReplicaLog
-from roost_server.engines.oci.network import Network
-from roost_server.engines.oci.rotation import Rotation
+from roost_server.engines.oci.logs.logfile import ReplicaLog
+from roost_server.engines.oci.logs.rotation import Rotation
+from roost_server.engines.oci.network import firewall, network
+from roost_server.engines.oci.network.addresses import Addresses
+from roost_server.engines.oci.network.network import Network
+from roost_server.engines.oci.process import conmon, runc
 from roost_server.engines.oci.settings import OciSettings
 
 RUN_MB = 256

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from roost_server.engines.oci import addresses
+from roost_server.engines.oci.network import addresses
 from roost_server.engines.oci.settings import OciSettings
 
 VETH_FAMILY = "rst"

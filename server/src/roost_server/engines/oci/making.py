@@ -12,11 +12,13 @@ from time import perf_counter
 
 from roost_server.domain import errors
 from roost_server.domain.replica import ReplicaSpec
-from roost_server.engines.oci import bundle, conmon, hostfiles, process, rootfs, rotation, runc
+from roost_server.engines.oci import rootfs
 from roost_server.engines.oci.box import BoxState, Stage
 from roost_server.engines.oci.host import Host
 from roost_server.engines.oci.image import UnpackedImage
 from roost_server.engines.oci.linux import processes
+from roost_server.engines.oci.logs import rotation
+from roost_server.engines.oci.process import bundle, conmon, hostfiles, process, runc
 
 
 class Making:

@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from roost_server.domain.replica import Box, BoxStatus
-from roost_server.engines.oci import logs
 from roost_server.engines.oci.box import BoxState, Stage
 from roost_server.engines.oci.host import Host
+from roost_server.engines.oci.logs import logs
 
 TAIL_LINES = 20
 

@@ -17,8 +17,9 @@ from roost_server.domain import image
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.image import Progress
 from roost_server.engines.engine import OnProgress
-from roost_server.engines.oci import images_failures, images_manifest, images_process
-from roost_server.engines.oci.images_manifest import Manifest
+from roost_server.engines.oci.images import failures, process
+from roost_server.engines.oci.images import manifest as images_manifest
+from roost_server.engines.oci.images.manifest import Manifest
 
 POLL_SECONDS = 0.25
 SKOPEO = ("skopeo", "--insecure-policy")
@@ -88,9 +89,9 @@ async def _inspect(wanted: Source, remote: str, folder: Path, *flags: str) -> by
     async with _authfile(wanted, folder) as authfile:
         tls = ["--tls-verify=false"] if wanted.insecure else []
         command = [*SKOPEO, "inspect", *flags, *tls, f"--authfile={authfile}", f"docker://{remote}"]
-        finished = await images_process.run(command)
+        finished = await process.run(command)
     if finished.code != 0:
-        raise images_failures.of_registry("pull", wanted.name, wanted.auth, finished.stderr)
+        raise failures.of_registry("pull", wanted.name, wanted.auth, finished.stderr)
     return finished.stdout
 
 
@@ -98,7 +99,7 @@ async def fetch(wanted: Source, manifest: Manifest, layout: Path, progress: OnPr
     """Copy what `manifest` names into `layout` (blobs that are there already are not fetched again)."""
     async with _authfile(wanted, layout.parent) as authfile, _watched(layout, manifest, progress):
         tls = ["--src-tls-verify=false"] if wanted.insecure else []
-        finished = await images_process.run(
+        finished = await process.run(
             [
                 *SKOPEO, "copy", "--quiet", "--remove-signatures", "--dest-oci-accept-uncompressed-layers",
                 *tls, f"--src-authfile={authfile}", f"docker://{wanted.at(manifest.digest)}", f"oci:{layout}:x",
@@ -106,7 +107,7 @@ async def fetch(wanted: Source, manifest: Manifest, layout: Path, progress: OnPr
             env={"TMPDIR": str(layout.parent)},
         )  # fmt: skip
     if finished.code != 0:
-        raise images_failures.of_registry("pull", wanted.name, wanted.auth, finished.stderr)
+        raise failures.of_registry("pull", wanted.name, wanted.auth, finished.stderr)
 
 
 async def send(wanted: Source, manifest: Manifest, layout: Path, progress: OnProgress) -> None:
@@ -115,12 +116,12 @@ async def send(wanted: Source, manifest: Manifest, layout: Path, progress: OnPro
     progress(Progress("pushing", 0, sum(layer.size for layer in manifest.layers)))
     async with _authfile(wanted, layout.parent) as authfile:
         tls = ["--dest-tls-verify=false"] if wanted.insecure else []
-        finished = await images_process.run(
+        finished = await process.run(
             [*SKOPEO, "copy", "--quiet", *tls, f"--dest-authfile={authfile}", f"oci:{layout}:x", f"docker://{wanted.remote}"],
             env={"TMPDIR": str(layout.parent)},
         )  # fmt: skip
     if finished.code != 0:
-        raise images_failures.of_registry("push", wanted.name, wanted.auth, finished.stderr)
+        raise failures.of_registry("push", wanted.name, wanted.auth, finished.stderr)
 
 
 @asynccontextmanager

@@ -16,9 +16,9 @@ from typing import Any, cast
 
 from roost_server.domain import errors
 from roost_server.domain.exec import ExecRequest, ExecResult
-from roost_server.engines.oci import bundle, users
 from roost_server.engines.oci.cgroups import Cgroups
 from roost_server.engines.oci.orphans import Command, Orphans
+from roost_server.engines.oci.process import bundle, users
 
 TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND = 124, 126, 127
 DRAIN_SECONDS = 0.1

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roost_server.engines.oci import images_manifest
-from roost_server.engines.oci.images_manifest import Manifest
+from roost_server.engines.oci.images import manifest as images_manifest
+from roost_server.engines.oci.images.manifest import Manifest
 
 
 @dataclass(frozen=True)

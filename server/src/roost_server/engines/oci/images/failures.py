@@ -9,7 +9,7 @@ import re
 from roost_server.domain import errors, image
 from roost_server.domain.config import RegistryAuth
 from roost_server.domain.runtime import Reason
-from roost_server.engines.oci import images_manifest
+from roost_server.engines.oci.images import manifest
 
 _FATAL = re.compile(r'level=(?:fatal|error) msg="((?:[^"\\]|\\.)*)"')
 _SIGNS = {
@@ -75,12 +75,12 @@ def _missing(verb: str, name: str, auth: RegistryAuth | None, words: str) -> err
 
 
 def _corrupt(verb: str, name: str, auth: RegistryAuth | None, words: str) -> errors.RoostError:
-    error = images_manifest.corrupt(name, "the registry's content does not match its digests")
+    error = manifest.corrupt(name, "the registry's content does not match its digests")
     return errors.Invalid(error.message, reason=error.reason, detail=words)
 
 
 def _strange(verb: str, name: str, auth: RegistryAuth | None, words: str) -> errors.RoostError:
-    error = images_manifest.invalid(name, "it is not an image that can run here")
+    error = manifest.invalid(name, "it is not an image that can run here")
     return errors.Invalid(error.message, reason=error.reason, detail=words)
 
 

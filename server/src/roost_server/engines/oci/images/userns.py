@@ -2,7 +2,7 @@
 
 Layers and Dockerfiles come from strangers. Whatever reads them runs here: as host user `map_start`, in mount and
 process namespaces of its own that vanish with it, so nothing it does can touch the host and a kill leaves nothing.
-Standard library only, since it also runs as a program: `images_userns MAP_START [--bind SOURCE=NAME]… -- COMMAND…`.
+Standard library only, since it also runs as a program: `userns MAP_START [--bind SOURCE=NAME]… -- COMMAND…`.
 Binds appear as /mnt/NAME, reachable even when the way to SOURCE is closed to the mapped user.
 """
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from roost_server.domain.config import Resources
 from roost_server.domain.replica import ReplicaSpec
-from roost_server.engines.oci import capabilities, hostfiles, process, rootfs, seccomp
+from roost_server.engines.oci import rootfs
+from roost_server.engines.oci.process import capabilities, hostfiles, process, seccomp
 
 SHM_MB = 64
 CPU_PERIOD_US = 100_000

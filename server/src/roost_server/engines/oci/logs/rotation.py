@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from roost_server.engines.oci.linux import inotify
-from roost_server.engines.oci.logfile import ReplicaLog
+from roost_server.engines.oci.logs.logfile import ReplicaLog
 
 SEGMENTS = 4
 PAST_REPLICAS = 20

@@ -17,8 +17,10 @@ from roost_server.domain import errors
 from roost_server.domain.image import Progress
 from roost_server.domain.runtime import Reason
 from roost_server.engines.engine import OnProgress
-from roost_server.engines.oci import images_failures, images_layout, images_manifest, images_process
-from roost_server.engines.oci.images_store import Store
+from roost_server.engines.oci.images import failures, process
+from roost_server.engines.oci.images import layout as images_layout
+from roost_server.engines.oci.images import manifest as images_manifest
+from roost_server.engines.oci.images.store import Store
 
 PACKAGES = ("ca-certificates", "curl", "iproute2", "procps", "python3", "python3-pip", "python3-venv")
 RECIPE = 1
@@ -73,7 +75,7 @@ async def make(folder: Path, progress: OnProgress) -> Path:
     layer = folder / "layer.tar"
     command = [*_private(folder), "mmdebstrap", *_options(), *await _proxies(), _suite(), "-", *await _sources()]
     with layer.open("wb") as file:
-        finished = await images_process.run(command, stdout=file.fileno(), on_line=watcher.hear)
+        finished = await process.run(command, stdout=file.fileno(), on_line=watcher.hear)
     if finished.code != 0:
         raise _failed(watcher.lines)
     return await asyncio.to_thread(_layout, folder, layer)
@@ -111,7 +113,7 @@ def _suite() -> str:
 async def _sources() -> list[str]:
     """The distribution's own entries among the host's package sources; none means mmdebstrap's defaults."""
     line = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)|$(ORIGIN)"
-    finished = await images_process.run(["apt-get", "indextargets", "Created-By: Packages", "--format", line])
+    finished = await process.run(["apt-get", "indextargets", "Created-By: Packages", "--format", line])
     found = [_source(*fields) for row in finished.stdout.decode().split() if len(fields := row.split("|")) == 5]
     return list(dict.fromkeys(source for source in found if source))
 
@@ -124,7 +126,7 @@ def _source(uri: str, release: str, component: str, signed_by: str, origin: str)
 
 
 async def _proxies() -> list[str]:
-    finished = await images_process.run(["apt-config", "dump"])
+    finished = await process.run(["apt-config", "dump"])
     lines = [
         line for line in finished.stdout.decode().splitlines() if line.startswith("Acquire::") and '""' not in line
     ]
@@ -133,8 +135,8 @@ async def _proxies() -> list[str]:
 
 def _failed(lines: list[str]) -> errors.RoostError:
     said = "\n".join(lines[-30:])
-    if images_failures.is_full(said):
-        return images_failures.disk_full("make builtin:runtime", said)
+    if failures.is_full(said):
+        return failures.disk_full("make builtin:runtime", said)
     told = [line for line in lines if line.startswith("E:")] or lines[-1:]
     message = f"cannot make builtin:runtime: {' '.join(told)[:500]}; check that apt-get update works on this host"
     return errors.Unavailable(message, reason=Reason.IMAGE_BUILD_FAILED, detail=said)

@@ -14,9 +14,9 @@ from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
 
-from roost_server.engines.oci import addresses
 from roost_server.engines.oci.installation import Installation
 from roost_server.engines.oci.linux import calls, netlink
+from roost_server.engines.oci.network import addresses
 
 LOOPBACK = 1
 LAST_RESORT = 4_000_000_000

@@ -1,7 +1,7 @@
 """From a stored manifest to a root directory that boxes use as their lower layer.
 
 An image that builds on one already here starts as hard links to its files, so a build on `builtin:runtime` costs
-neither its disk nor its time again. The layers themselves are extracted by `images_layers`, in a process without
+neither its disk nor its time again. The layers themselves are extracted by `layers`, in a process without
 rights on the host; what that cannot do (hard links across layers, oddities of old archives) is done by umoci.
 """
 
@@ -14,9 +14,12 @@ from pathlib import Path
 from roost_server.domain import errors
 from roost_server.domain.image import Progress
 from roost_server.engines.engine import OnProgress
-from roost_server.engines.oci import images_failures, images_manifest, images_process, images_store, images_userns
-from roost_server.engines.oci.images_manifest import Configuration, Descriptor, Manifest
-from roost_server.engines.oci.images_store import Record, Store
+from roost_server.engines.oci.images import failures, userns
+from roost_server.engines.oci.images import manifest as images_manifest
+from roost_server.engines.oci.images import process as images_process
+from roost_server.engines.oci.images import store as images_store
+from roost_server.engines.oci.images.manifest import Configuration, Descriptor, Manifest
+from roost_server.engines.oci.images.store import Record, Store
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class _Job:
         """How many bytes the image has unpacked."""
         said = _Said(sum(blob.size for blob, _ in self._layers), progress)
         finished = await images_process.run(
-            [sys.executable, "-m", f"{__package__}.images_layers"], stdin=self._order(), on_line=said.hear
+            [sys.executable, "-m", f"{__package__}.layers"], stdin=self._order(), on_line=said.hear
         )
         if finished.code == 0:
             return said.size + (self.base.size_bytes if self.base else 0)
@@ -105,11 +108,11 @@ class _Job:
 
     async def _extract_with_umoci(self) -> int:
         layout = await asyncio.to_thread(self._umoci_layout)
-        users = f"0:{self.map_start}:{images_userns.MAP_SIZE}"
+        users = f"0:{self.map_start}:{userns.MAP_SIZE}"
         command = ["umoci", "raw", "unpack", "--image", f"{layout}:x", "--uid-map", users, "--gid-map", users]
         finished = await images_process.run([*command, str(self.folder / "rootfs")])
         if finished.code != 0:
-            kind = "disk_full" if images_failures.is_full(finished.stderr) else "corrupt"
+            kind = "disk_full" if failures.is_full(finished.stderr) else "corrupt"
             raise failed(self.wanted.what, kind, finished.stderr.strip().split("\n")[-1])
         return await asyncio.to_thread(images_store.disk_usage, self.folder / "rootfs")
 
@@ -161,6 +164,6 @@ def _publish(store: Store, record: Record, folder: Path) -> None:
 def failed(what: str, kind: str, detail: str) -> errors.RoostError:
     """The error for a failure of kind corrupt or disk_full."""
     if kind == "disk_full":
-        return images_failures.disk_full(f"unpack {what}", detail)
+        return failures.disk_full(f"unpack {what}", detail)
     error = images_manifest.corrupt(what, "its layers do not hold what it says")
     return errors.Invalid(error.message, reason=error.reason, detail=detail)

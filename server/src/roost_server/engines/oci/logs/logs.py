@@ -14,9 +14,9 @@ from typing import Any, Literal, NamedTuple, cast
 
 from roost_server.domain import errors
 from roost_server.domain.log import LogLine, LogPage, LogQuery
-from roost_server.engines.oci import logfile
 from roost_server.engines.oci.linux import inotify
-from roost_server.engines.oci.logfile import Line, Position, ReplicaLog
+from roost_server.engines.oci.logs import logfile
+from roost_server.engines.oci.logs.logfile import Line, Position, ReplicaLog
 
 EARLIEST, LATEST = b"", b"\xff"
 IDLE_SECONDS = 1.0

@@ -1,6 +1,6 @@
 """One run of buildah, without a Docker daemon.
 
-buildah and everything it runs live in a user namespace (see `images_userns`): the root of a RUN step is nobody on
+buildah and everything it runs live in a user namespace (see `userns`): the root of a RUN step is nobody on
 the host. RUN steps use the host's network. What builds share with each other (base images, cached steps) lies in
 <data_dir>/images/build.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 from roost_server.domain import errors
 from roost_server.domain.runtime import Reason
 from roost_server.engines.engine import OnLine
-from roost_server.engines.oci import images_build_files, images_failures, images_process, registry
-from roost_server.engines.oci.images_store import Record, Store
+from roost_server.engines.oci.images import build_files, failures, process, registry
+from roost_server.engines.oci.images.store import Record, Store
 
 STORAGE = ("--root=/mnt/storage", "--runroot=/mnt/run", "--storage-driver=overlay")
 STORE_SPEC = "[overlay@/mnt/storage+/mnt/run]"
@@ -60,7 +60,7 @@ class Build:
     async def prepare(self, extra_ca_certificates: Path | None) -> None:
         """Make the folders and files; the namespace's root owns those it may change."""
         copy = ["cp", "--archive", "--reflink=auto", f"{self.order.context}/", str(self.folder / "context")]
-        copied = await images_process.run(copy)
+        copied = await process.run(copy)
         if copied.code != 0:
             raise _failed(copied.stderr.splitlines())
         await asyncio.to_thread(self._make_folders, extra_ca_certificates)
@@ -71,7 +71,7 @@ class Build:
             self._storage.mkdir(exist_ok=True)
             (self.store.build / SINCE).touch()
         run.mkdir()
-        images_build_files.write(conf, self.order.loopback_hosts, extra_ca_certificates)
+        build_files.write(conf, self.order.loopback_hosts, extra_ca_certificates)
         self.store.layout(out, also={blob for record in self._bases for blob in record.blobs})
         self._give([self._storage, run, *_all(conf), *_all(self.folder / "context"), *_folders(out)])
 
@@ -128,7 +128,7 @@ class Build:
             "buildah", *STORAGE, "build", "--format=oci", "--layers", "--force-rm", "--network=host",
             "--isolation=rootless", "--runtime=/mnt/conf/runtime", "--signature-policy=/mnt/conf/policy.json",
             "--authfile=/mnt/conf/auth.json", "--iidfile=/mnt/run/id",
-            f"--volume=/mnt/conf/ca.crt:{images_build_files.BUNDLE_IN_BUILDS}:ro",
+            f"--volume=/mnt/conf/ca.crt:{build_files.BUNDLE_IN_BUILDS}:ro",
             *bases, *given, f"--file=/mnt/context/{self.order.dockerfile}", "/mnt/context",
         ]  # fmt: skip
 
@@ -149,13 +149,13 @@ class Build:
         binds: list[tuple[Path, str]] | None = None,
         merged: bool = False,
         on_line: OnLine | None = None,
-    ) -> images_process.Finished:
+    ) -> process.Finished:
         """Run a command in the namespaces."""
         shown = [(self.folder / name, name) for name in ("run", "conf", "context", "out")]
         shown += [(self._storage, "storage"), *(binds or [])]
         options = [option for source, name in shown for option in ("--bind", f"{source}={name}")]
-        program = [sys.executable, "-m", f"{__package__}.images_userns", str(self.map_start), *options, "--"]
-        return await images_process.run([*program, *command], env=ENVIRONMENT, merged=merged, on_line=on_line)
+        program = [sys.executable, "-m", f"{__package__}.userns", str(self.map_start), *options, "--"]
+        return await process.run([*program, *command], env=ENVIRONMENT, merged=merged, on_line=on_line)
 
 
 def _all(folder: Path) -> list[Path]:
@@ -173,16 +173,16 @@ def _storage_name(record: Record) -> str:
 
 def _failed(lines: list[str]) -> errors.RoostError:
     said = "\n".join(lines[-50:])
-    if images_failures.is_full(said):
-        return images_failures.disk_full("build the image", said)
+    if failures.is_full(said):
+        return failures.disk_full("build the image", said)
     told = [line for line in lines if line.strip()][-LAST_LINES:]
     message = "cannot build the image; the last lines of the build were:\n" + "\n".join(told)
     return errors.Invalid(message[:4000], reason=Reason.IMAGE_BUILD_FAILED)
 
 
 def _broken(said: str) -> errors.RoostError:
-    words = images_failures.last_words(said)
-    if images_failures.is_full(said):
-        return images_failures.disk_full("build the image", words)
+    words = failures.last_words(said)
+    if failures.is_full(said):
+        return failures.disk_full("build the image", words)
     message = f"cannot build the image: the build storage failed ({words}); try again"
     return errors.Unavailable(message, reason=Reason.ENGINE_UNAVAILABLE, detail=said)

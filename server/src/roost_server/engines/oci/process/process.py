@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from roost_server.domain import errors
 from roost_server.domain.replica import ReplicaSpec
-from roost_server.engines.oci import hostfiles, rootfs, users
+from roost_server.engines.oci import rootfs
 from roost_server.engines.oci.image import UnpackedImage
+from roost_server.engines.oci.process import hostfiles, users
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INIT_INSIDE = "/.roost/init"

@@ -1,6 +1,6 @@
 """Images of this machine: pulled, loaded, built or made; unpacked once per digest; kept while anybody needs them.
 
-The parts: `registry` talks to registries, `images_archive` reads archives, `build` builds, `builtin` makes
+The parts: `registry` talks to registries, `archive` reads archives, `build` builds, `builtin` makes
 `builtin:runtime`; all end in an OCI layout of their own, whose blobs are moved to the store and unpacked.
 """
 
@@ -16,20 +16,14 @@ from roost_server.domain.config import RegistryAuth
 from roost_server.domain.image import ImageInfo
 from roost_server.domain.runtime import Reason
 from roost_server.engines.engine import OnLine, OnProgress
-from roost_server.engines.oci import (
-    build,
-    builtin,
-    images_archive,
-    images_failures,
-    images_layout,
-    registry,
-    unpack,
-)
 from roost_server.engines.oci.image import UnpackedImage
-from roost_server.engines.oci.images_keep import Keeper, Work
-from roost_server.engines.oci.images_manifest import Manifest
-from roost_server.engines.oci.images_shared import Shared
-from roost_server.engines.oci.images_store import Record, Store
+from roost_server.engines.oci.images import archive as images_archive
+from roost_server.engines.oci.images import build, builtin, failures, registry, unpack
+from roost_server.engines.oci.images import layout as images_layout
+from roost_server.engines.oci.images.keep import Keeper, Work
+from roost_server.engines.oci.images.manifest import Manifest
+from roost_server.engines.oci.images.shared import Shared
+from roost_server.engines.oci.images.store import Record, Store
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -180,7 +174,7 @@ class OciImages:
         except OSError as error:
             if error.errno not in NO_SPACE:
                 raise
-            raise images_failures.disk_full(doing, str(error)) from error
+            raise failures.disk_full(doing, str(error)) from error
 
     async def _adopt(
         self,

@@ -1,4 +1,4 @@
-"""Build a Dockerfile: what is ordered, and what comes of it. `images_buildah` does the work in between.
+"""Build a Dockerfile: what is ordered, and what comes of it. `buildah` does the work in between.
 
 What builds share is a cache: it is thrown away whole once it is a week old, at a time when no build runs.
 """
@@ -12,10 +12,14 @@ from pathlib import Path
 from roost_server.domain import errors
 from roost_server.domain.runtime import Reason
 from roost_server.engines.engine import OnLine
-from roost_server.engines.oci import images_dockerfile, images_layout, images_manifest, images_store, registry
-from roost_server.engines.oci.images_buildah import SINCE, Build, Order
-from roost_server.engines.oci.images_layout import Found
-from roost_server.engines.oci.images_store import Record, Store
+from roost_server.engines.oci.images import dockerfile as images_dockerfile
+from roost_server.engines.oci.images import layout as images_layout
+from roost_server.engines.oci.images import manifest as images_manifest
+from roost_server.engines.oci.images import registry
+from roost_server.engines.oci.images import store as images_store
+from roost_server.engines.oci.images.buildah import SINCE, Build, Order
+from roost_server.engines.oci.images.layout import Found
+from roost_server.engines.oci.images.store import Record, Store
 
 CACHE_SECONDS = 7 * 24 * 3600
 RESULT = "the built image"

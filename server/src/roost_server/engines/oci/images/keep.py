@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from roost_server.engines.oci import images_store
-from roost_server.engines.oci.images_store import Store
+from roost_server.engines.oci.images import store as images_store
+from roost_server.engines.oci.images.store import Store
 
 MOUNTS = Path("/proc/self/mountinfo")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from roost_server.domain.image import Progress
 from roost_server.engines.engine import OnProgress
-from roost_server.engines.oci import images_failures, images_manifest, images_process, registry
+from roost_server.engines.oci.images import failures, manifest, process, registry
 
 DECOMPRESSORS = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zXZ", "xz"), (b"BZh", "bzip2"))
 _BLOB = re.compile(r"(?:\./)?(blobs/sha256/[0-9a-f]{64}|index\.json|oci-layout)")
@@ -28,14 +28,14 @@ async def unfold(archive: Path, folder: Path, progress: OnProgress) -> Path:
     elif "manifest.json" in names:
         await _convert(plain, layout, folder, what)
     else:
-        raise images_manifest.invalid(what, "it is neither an oci-archive nor a docker-archive")
+        raise manifest.invalid(what, "it is neither an oci-archive nor a docker-archive")
     progress(Progress("loading", total, total))
     return layout
 
 
 def _size(archive: Path, what: str) -> int:
     if not archive.is_file():
-        raise images_manifest.invalid(what, "there is no such file")
+        raise manifest.invalid(what, "there is no such file")
     return archive.stat().st_size
 
 
@@ -45,11 +45,11 @@ async def _decompressed(archive: Path, folder: Path, what: str) -> Path:
         return archive
     plain = folder / "archive.tar"
     with plain.open("wb") as file:
-        finished = await images_process.run([program, "-dc", str(archive)], stdout=file.fileno())
-    if images_failures.is_full(finished.stderr):
-        raise images_failures.disk_full(f"load {archive.name}", finished.stderr)
+        finished = await process.run([program, "-dc", str(archive)], stdout=file.fileno())
+    if failures.is_full(finished.stderr):
+        raise failures.disk_full(f"load {archive.name}", finished.stderr)
     if finished.code != 0:
-        raise images_manifest.corrupt(what, f"{program} cannot decompress it")
+        raise manifest.corrupt(what, f"{program} cannot decompress it")
     return plain
 
 
@@ -64,7 +64,7 @@ def _names(plain: Path, what: str) -> set[str]:
         with tarfile.open(plain, "r:") as tar:
             return {name.removeprefix("./") for name in tar.getnames()}
     except (tarfile.TarError, EOFError) as error:
-        raise images_manifest.invalid(what, "it is not a tar archive") from error
+        raise manifest.invalid(what, "it is not a tar archive") from error
 
 
 def _extract(plain: Path, layout: Path, what: str) -> None:
@@ -82,17 +82,17 @@ def _extract(plain: Path, layout: Path, what: str) -> None:
 async def _convert(plain: Path, layout: Path, folder: Path, what: str) -> None:
     names = await asyncio.to_thread(_docker_names, plain, what)
     if len(names) > 1:
-        raise images_manifest.invalid(what, f"it holds {len(names)} images ({', '.join(names)}); save one at a time")
-    finished = await images_process.run(
+        raise manifest.invalid(what, f"it holds {len(names)} images ({', '.join(names)}); save one at a time")
+    finished = await process.run(
         [*registry.SKOPEO, "copy", "--quiet", "--dest-oci-accept-uncompressed-layers", f"docker-archive:{plain}",
          f"oci:{layout}:x"],
         env={"TMPDIR": str(folder)},
     )  # fmt: skip
     if finished.code == 0:
         return
-    if images_failures.is_full(finished.stderr):
-        raise images_failures.disk_full(f"load {what}", finished.stderr)
-    raise images_manifest.corrupt(what, images_failures.last_words(finished.stderr))
+    if failures.is_full(finished.stderr):
+        raise failures.disk_full(f"load {what}", finished.stderr)
+    raise manifest.corrupt(what, failures.last_words(finished.stderr))
 
 
 def _docker_names(plain: Path, what: str) -> list[str]:
@@ -103,4 +103,4 @@ def _docker_names(plain: Path, what: str) -> list[str]:
             entries = json.load(content) if content else []
             return [", ".join(entry.get("RepoTags") or ["(no name)"]) for entry in entries]
         except (ValueError, TypeError, AttributeError) as error:
-            raise images_manifest.invalid(what, "its manifest.json cannot be read") from error
+            raise manifest.invalid(what, "its manifest.json cannot be read") from error

@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from roost_server.domain.image import ImageConfig, ImageInfo
-from roost_server.engines.oci import images_manifest
-from roost_server.engines.oci.images_manifest import Descriptor, Manifest
+from roost_server.engines.oci.images import manifest as images_manifest
+from roost_server.engines.oci.images.manifest import Descriptor, Manifest
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from roost_server.engines.oci import images_merge, images_userns
+from roost_server.engines.oci.images import merge, userns
 
 CHUNK = 1 << 20
 TAR = (
@@ -83,7 +83,7 @@ def main() -> int:
     target, start = job["target"], job["map_start"]
     os.chdir(target)
     os.chown(".", start, start)
-    return images_userns.run(start, lambda: _guarded(layers))
+    return userns.run(start, lambda: _guarded(layers))
 
 
 def _guarded(layers: list[Layer]) -> int:
@@ -106,7 +106,7 @@ def unpack(layers: list[Layer]) -> None:
     with ThreadPoolExecutor(max(1, min(4, os.cpu_count() or 1))) as pool:
         listings = [pool.submit(extract, layer, progress) for layer in layers]
         for layer, listing in zip(layers, listings, strict=True):
-            images_merge.Merge(listing.result()).root(layer.directory, "rootfs")
+            merge.Merge(listing.result()).root(layer.directory, "rootfs")
             shutil.rmtree(layer.directory)
     print(f"size {progress.size}", file=sys.stderr, flush=True)
 

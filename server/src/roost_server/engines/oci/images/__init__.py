@@ -1,0 +1,1 @@
+"""Images of this machine: pulled, built, loaded, unpacked, pushed, kept."""

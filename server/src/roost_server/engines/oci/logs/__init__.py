@@ -1,0 +1,1 @@
+"""What boxes wrote: reading, searching, following, rotating."""

@@ -1,12 +1,15 @@
 """The API over a whole control plane, called without a socket."""
 
+import shutil
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from roost_server.api import app as application
+from roost_server.domain.runtime import Status
 from support import platform
 from support.platform import TOKEN, Rig
 
@@ -19,6 +22,17 @@ async def rig(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
     """Its loops run."""
     async with platform.opened(tmp_path, database_url) as prepared:
         prepared.start()
+        yield prepared
+
+
+@asynccontextmanager
+async def shared_rig(folder: Path, migrated_file: Path) -> AsyncIterator[Rig]:
+    """For a whole file of tests, on SQLite, with a runtime named `agent`."""
+    shutil.copyfile(migrated_file, folder / "roost.db")
+    async with platform.opened(folder, f"sqlite:///{folder}/roost.db") as prepared:
+        prepared.start()
+        await prepared.create("agent")
+        await prepared.until("agent", Status.ACTIVE)
         yield prepared
 
 

@@ -1,6 +1,5 @@
 """Every failure has the one envelope, the right code, and names what is wrong."""
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,9 @@ import httpx
 import pytest
 import pytest_asyncio
 from fastapi import FastAPI
-from roost_server.domain.runtime import Status
-from support import platform
 from support.platform import Rig
 
-from api.conftest import BASE, client
+from api.conftest import BASE, client, shared_rig
 from api.envelopes import refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -22,12 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def rig(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> AsyncIterator[Rig]:
     """One for all: what is refused leaves nothing behind, and is refused before any database is asked."""
-    folder = tmp_path_factory.mktemp("rig")
-    shutil.copyfile(migrated_file, folder / "roost.db")
-    async with platform.opened(folder, f"sqlite:///{folder}/roost.db") as prepared:
-        prepared.start()
-        await prepared.create("there")
-        await prepared.until("there", Status.ACTIVE)
+    async with shared_rig(tmp_path_factory.mktemp("rig"), migrated_file) as prepared:
         yield prepared
 
 
@@ -38,7 +30,7 @@ async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def create(http: httpx.AsyncClient, **config: Any) -> httpx.Response:
-    return await http.post("/runtimes", json={"name": "agent", "config": config})
+    return await http.post("/runtimes", json={"name": "new", "config": config})
 
 
 async def test_a_path_that_is_no_route(http: httpx.AsyncClient) -> None:
@@ -87,11 +79,11 @@ async def test_a_runtime_that_is_not_there(http: httpx.AsyncClient, path: str) -
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"name": "agent", "surprise": 1}, "surprise"),
-        ({"name": "agent", "config": {"surprise": 1}}, "config.surprise"),
-        ({"name": "agent", "config": {"resources": {"gpu": 1}}}, "config.resources.gpu"),
-        ({"name": "agent", "config": {"health": {"prot": 1}}}, "config.health.prot"),
-        ({"name": "agent", "config": {"build": {"auth": {"username": "u", "token": "t"}}}}, "config.build.auth.token"),
+        ({"name": "new", "surprise": 1}, "surprise"),
+        ({"name": "new", "config": {"surprise": 1}}, "config.surprise"),
+        ({"name": "new", "config": {"resources": {"gpu": 1}}}, "config.resources.gpu"),
+        ({"name": "new", "config": {"health": {"prot": 1}}}, "config.health.prot"),
+        ({"name": "new", "config": {"build": {"auth": {"username": "u", "token": "t"}}}}, "config.build.auth.token"),
     ],
 )
 async def test_an_unknown_field_is_named(http: httpx.AsyncClient, body: dict[str, Any], field: str) -> None:
@@ -162,11 +154,11 @@ async def test_a_body_that_is_json_but_no_object(http: httpx.AsyncClient, body: 
 
 async def test_numbers_that_are_none(http: httpx.AsyncClient) -> None:
     for text in ("NaN", "Infinity", "-Infinity", "1" + "0" * 5000):
-        body = '{"name": "agent", "config": {"resources": {"cpu_cores": ' + text + "}}}"
+        body = '{"name": "new", "config": {"resources": {"cpu_cores": ' + text + "}}}"
         answer = await http.post("/runtimes", content=body, headers={"content-type": "application/json"})
         assert answer.status_code in (400, 422), answer.text
         refused(answer, answer.status_code)
-        assert (await http.get("/runtimes/agent")).status_code == 404
+        assert (await http.get("/runtimes/new")).status_code == 404
 
 
 @pytest.mark.parametrize("wait", ["nan", "inf", "-1", "301", "x", "1e400"])
@@ -175,7 +167,7 @@ async def test_a_wait_that_cannot_be(http: httpx.AsyncClient, wait: str) -> None
 
 
 async def test_a_body_of_10_mb(http: httpx.AsyncClient) -> None:
-    refused(await http.post("/runtimes", json={"name": "agent", "description": "x" * (10 << 20)}), 413, "body")
+    refused(await http.post("/runtimes", json={"name": "new", "description": "x" * (10 << 20)}), 413, "body")
 
 
 async def test_a_body_of_10_mb_whose_length_is_not_told(http: httpx.AsyncClient) -> None:
@@ -197,14 +189,14 @@ async def test_a_label_filter_that_cannot_be(http: httpx.AsyncClient, label: str
     refused(await http.get("/runtimes", params={"label": label}), 422, "query.label.0")
 
 
-@pytest.mark.parametrize("path", ["/runtimes", "/runtimes/there/events", "/images", "/runtimes/there/versions"])
+@pytest.mark.parametrize("path", ["/runtimes", "/runtimes/agent/events", "/images", "/runtimes/agent/versions"])
 async def test_a_cursor_that_is_none(http: httpx.AsyncClient, path: str) -> None:
     refused(await http.get(path, params={"cursor": "no-cursor"}), 422, "query.cursor")
 
 
 @pytest.mark.parametrize("query", ["cursor=no-cursor", "cursor=no-cursor&follow=true"])
 async def test_a_cursor_that_is_none_of_a_log(http: httpx.AsyncClient, query: str) -> None:
-    refused(await http.get(f"/runtimes/there/logs?{query}"), 400)
+    refused(await http.get(f"/runtimes/agent/logs?{query}"), 400)
 
 
 @pytest.mark.parametrize(
@@ -218,13 +210,13 @@ async def test_nul_characters_in_an_address(http: httpx.AsyncClient, path: str) 
 @pytest.mark.parametrize(
     "body",
     [
-        '{"name": "agent", "description": "TEXT"}',
-        '{"name": "agent", "config": {"defaults": {"system_prompt": "TEXT"}}}',
-        '{"name": "agent", "config": {"metadata": {"labels": {"a": "TEXT"}}}}',
-        '{"name": "agent", "config": {"runtime_server": {"env": {"A": "TEXT"}}}}',
-        '{"name": "agent", "config": {"process": {"command": ["TEXT"]}}}',
-        '{"name": "agent", "config": {"capabilities": [{"name": "TEXT"}]}}',
-        '{"name": "agent", "config": {"build": {"profile": "TEXT"}}}',
+        '{"name": "new", "description": "TEXT"}',
+        '{"name": "new", "config": {"defaults": {"system_prompt": "TEXT"}}}',
+        '{"name": "new", "config": {"metadata": {"labels": {"a": "TEXT"}}}}',
+        '{"name": "new", "config": {"runtime_server": {"env": {"A": "TEXT"}}}}',
+        '{"name": "new", "config": {"process": {"command": ["TEXT"]}}}',
+        '{"name": "new", "config": {"capabilities": [{"name": "TEXT"}]}}',
+        '{"name": "new", "config": {"build": {"profile": "TEXT"}}}',
     ],
 )
 async def test_characters_that_no_database_keeps(http: httpx.AsyncClient, body: str, text: str) -> None:

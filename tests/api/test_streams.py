@@ -74,6 +74,7 @@ def test_a_body_of_10_mb_is_refused_over_a_real_connection(server: Served) -> No
     assert (answer.status_code, answer.json()["type"]) == (413, "payload_too_large_error")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_ended_by_a_signal_ends(tmp_path: Path) -> None:
     with served.running(tmp_path) as started:
         started.http.post("/runtimes?wait=60", json={"name": "agent"})

@@ -165,7 +165,7 @@ class Installation:
             if self.runs:
                 self._end(signal.SIGKILL)
             self.client.close()
-            down = self.down() if self.data.exists() else None
+            down = self.down() if leftovers.of_all(self.root) else None
             left = leftovers.of_all(self.root)
         finally:
             leftovers.sweep(self.root)

@@ -16,7 +16,7 @@ from roost_server.engines.engine import OnProgress
 from roost_server.engines.faults import Fault
 from roost_server.engines.simulated import FAULT_VARIABLE, SimulatedEngine, SimulatedImages
 from roost_server.gateway.simulated import SimulatedGateway
-from roost_server.operations import caller, runtimes, setup
+from roost_server.operations import caller, runtimes, setup, waiting
 from roost_server.operations.caller import Caller
 from roost_server.operations.capacity import Capacity
 from roost_server.operations.runtimes import Context
@@ -142,16 +142,15 @@ class Rig:
         return await runtimes.get(self.context, self.caller, name)
 
     async def until(self, name: str, status: Status, seconds: float = PATIENCE_SECONDS) -> RuntimeView:
-        async def reached() -> RuntimeView | None:
-            view = await self.view(name)
+        def reached(view: RuntimeView) -> bool:
             seen.append(f"{view.runtime.status} {view.runtime.reason}: {view.runtime.message}")
-            return view if view.runtime.status == status else None
+            return view.runtime.status == status
 
         seen: list[str] = []
-        try:
-            return await eventually(reached, seconds)
-        except AssertionError:
-            raise AssertionError(f"{name} never was {status}; it was {list(dict.fromkeys(seen))}") from None
+        nudges = self.store.nudges
+        view = await waiting.until(nudges, "runtime_changes", lambda: self.view(name), reached, seconds)
+        assert view.runtime.status == status, f"{name} never was {status}; it was {list(dict.fromkeys(seen))}"
+        return view
 
     async def until_gone(self, name: str) -> None:
         async def gone() -> bool:

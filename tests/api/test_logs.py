@@ -1,0 +1,45 @@
+"""What replicas wrote."""
+
+from typing import Any
+
+import httpx
+from support.platform import Rig
+
+
+async def test_logs_are_searched_by_word_stream_replica_and_time(http: httpx.AsyncClient, rig: Rig) -> None:
+    config = {"runtime_server": {"env": {"ROOST_SIMULATED_FAULT": "exits_at_once"}}}
+    await http.post("/runtimes?wait=30", json={"name": "agent", "config": config})
+    (replica,) = await rig.replicas("agent")
+
+    async def texts(**params: Any) -> list[str]:
+        answer = await http.get("/runtimes/agent/logs", params=params)
+        assert answer.status_code == 200, answer.text
+        return [line["text"] for line in answer.json()["items"]]
+
+    everything = await texts()
+    assert everything[:2] == ["started the image", "exiting with 1"]
+    assert set(await texts(contains="EXITING")) == {"exiting with 1"}
+    assert set(await texts(stream="stderr")) == {"exiting with 1"}
+    assert (await texts(replica=replica.id))[:2] == everything[:2] and await texts(replica="other") == []
+    assert await texts(since="2999-01-01T00:00:00Z") == [] and await texts(until="2000-01-01T00:00:00") == []
+    assert (await texts(order="desc"))[-1] == everything[0]
+
+
+async def test_logs_are_paged_in_both_orders(http: httpx.AsyncClient, agent: object) -> None:
+    for _ in range(4):
+        await http.post("/runtimes/agent/stop?wait=30")
+        await http.post("/runtimes/agent/start?wait=30")
+    for order in ("asc", "desc"):
+        whole = (await http.get(f"/runtimes/agent/logs?order={order}")).json()["items"]
+        found, cursor = [], ""
+        while cursor is not None:
+            params = {"order": order, "limit": 2, **({"cursor": cursor} if cursor else {})}
+            page = (await http.get("/runtimes/agent/logs", params=params)).json()
+            found += page["items"]
+            cursor = page["next_cursor"]
+        assert found == whole and len(whole) == 5
+
+
+async def test_logs_outlive_the_stop(http: httpx.AsyncClient, agent: object) -> None:
+    await http.post("/runtimes/agent/stop?wait=30")
+    assert len((await http.get("/runtimes/agent/logs")).json()["items"]) == 1

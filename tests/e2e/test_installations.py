@@ -36,7 +36,7 @@ def test_down_removes_everything_but_what_is_kept_and_run_brings_it_back(own: Ow
 
     roost.start()
     until(lambda: answers(runtime))
-    assert runtime.refresh().status == "active"
+    until(lambda: runtime.refresh().status == "active")
     assert whoami(runtime)["started"] != said["started"]
     assert len([line for line in runtime.logs(contains="listens on")]) == 2
 

@@ -4,13 +4,14 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from roost import Runtime
+from roost import Runtime, UnreachableError
 from support.installation import Installation, until
 
-from e2e.stories import agent, envoy_pid, states, traffic, whoami
+from e2e.stories import agent, envoy_pid, image_folder, states, traffic, whoami
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +89,23 @@ def test_a_server_killed_in_the_middle_of_a_deletion_finishes_it_later(roost: In
     roost.start()
     until(lambda: list(roost.client.runtimes.list()) == [])
     assert roost.leftovers() == []
+
+
+def test_a_server_killed_in_the_middle_of_a_build_builds_again(roost: Installation, tmp_path: Path) -> None:
+    folder = image_folder(tmp_path / "slow", 'FROM builtin:runtime\nRUN sleep 2\nCMD ["sleep", "infinity"]\n')
+    lines: list[str] = []
+
+    def build() -> None:
+        with contextlib.suppress(UnreachableError):
+            roost.client.images.build(folder, "slow", on_line=lines.append)
+
+    with ThreadPoolExecutor(1) as background:
+        background.submit(build)
+        until(lambda: any("RUN sleep" in line for line in lines))
+        roost.kill_9()
+        roost.start()
+    until(lambda: roost.client.images.get("slow").status == "ready", 60)
+    assert roost.client.runtimes.create("agent", "slow", health=False).status == "active"
 
 
 def test_a_killed_envoy_comes_back_with_its_routes(roost: Installation, capsys: pytest.CaptureFixture[str]) -> None:

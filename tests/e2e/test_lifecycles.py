@@ -146,6 +146,45 @@ def test_an_update_moves_the_traffic_without_a_failed_request(deploy: Deploy, sh
     assert (runtime.status, runtime.version, runtime.endpoints[0].version) == ("active", 2, 2)
 
 
+def test_updates_that_overtake_each_other_end_with_the_last(deploy: Deploy, shared: Installation) -> None:
+    runtime = deploy(**agent(env={"VERSION": "1"}))
+    config = runtime.get_config()
+    with traffic(shared, runtime) as steady:
+        for version in range(2, 7):
+            config["runtime_server"]["env"]["VERSION"] = str(version)
+            config["process"]["command"] = ["false"] if version == 4 else agent()["command"]
+            runtime.put_config(config, wait=False)
+            steady.progress(10)
+        until(lambda: whoami(runtime)["version"] == "6")
+        until(lambda: len(runtime.list_replicas()) == 1)
+        steady.progress(10)
+    assert steady.failures == {}
+    assert (runtime.refresh().status, runtime.version) == ("active", 6)
+
+
+def test_fewer_replicas_lose_no_request(deploy: Deploy, shared: Installation) -> None:
+    runtime = deploy(**agent(replicas=3))
+    config = runtime.get_config()
+    config["autoscaling"]["min_replicas"] = 1
+    with traffic(shared, runtime) as steady:
+        steady.progress(25)
+        runtime.put_config(config)
+        until(lambda: len(runtime.list_replicas()) == 1)
+        steady.progress(25)
+    assert steady.failures == {}
+
+
+def test_a_stopped_runtimes_new_configuration_waits_for_its_start(deploy: Deploy) -> None:
+    runtime = deploy(**agent(env={"VERSION": "1"}))
+    runtime.stop()
+    config = runtime.get_config()
+    config["runtime_server"]["env"]["VERSION"] = "2"
+    runtime.put_config(config)
+    assert (runtime.status, runtime.version, runtime.list_replicas()) == ("stopped", 2, [])
+    runtime.start()
+    assert whoami(runtime)["version"] == "2"
+
+
 def test_a_broken_update_keeps_the_old_version_serving_and_says_why(deploy: Deploy, shared: Installation) -> None:
     runtime = deploy(**agent(env={"VERSION": "1"}))
     config = runtime.get_config()

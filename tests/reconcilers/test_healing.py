@@ -108,7 +108,7 @@ async def _published_again(rig: Rig) -> bool:
     return rig.gateway.snapshot is not None and rig.gateway.snapshot is rig.gateway.snapshots[-1]
 
 
-@pytest.mark.parametrize("seed", [1, 2, *[pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 9)]])
+@pytest.mark.parametrize("seed", [1, 2, *[pytest.param(seed, marks=pytest.mark.slow) for seed in (3, 4)]])
 async def test_loops_killed_anywhere_and_started_again_leave_the_right_boxes(rig: Rig, seed: int) -> None:
     """Each round lets the loops run for a few turns of the event loop only, then kills them where they stand."""
     chance = random.Random(seed)

@@ -1,6 +1,7 @@
 """A whole control plane in this process: real store, operations and reconcilers; simulated boxes and traffic."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -102,6 +103,12 @@ class Rig:
         self.store = platform.context.store
         self.caller: Caller
         self._background: list[asyncio.Task[None]] = []
+
+    def beside(self, other: "Rig") -> None:
+        """Work on the other's boxes and traffic, as a second server of one machine would."""
+        parts = {"engine": other.engine, "images": other.images, "gateway": other.gateway}
+        self.platform = dataclasses.replace(self.platform, **parts)
+        self.engine, self.images, self.gateway = other.engine, other.images, other.gateway
 
     def start(self) -> None:
         self._background = [asyncio.create_task(work) for work in self.platform.background()]

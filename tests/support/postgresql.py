@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -69,7 +70,7 @@ def _serving(program: Path, folder: Path, account: str | None) -> Iterator[int]:
         _run(program.parent / "pg_isready", "-h", "127.0.0.1", "-p", str(port), until=process)
         yield port
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # its fast shutdown, which waits for no client
         process.wait()
 
 

@@ -13,6 +13,7 @@ DEFAULT_SLUG = "default"
 async def prepare(context: Context, admin_token: str | None, *, sole_server: bool) -> str | None:
     """Make what is missing. The admin token, if it was made now; it is not kept in clear anywhere else."""
     async with context.store.write() as tx:
+        await workspaces.take_first_turn(tx)
         if sole_server:
             for table in (tables.runtimes, tables.replicas, tables.images, tables.pushes, tables.chores):
                 await leases.end_all(tx, table)

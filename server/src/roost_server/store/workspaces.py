@@ -9,6 +9,9 @@ from roost_server.store.leases import now
 from roost_server.store.store import Tx
 from roost_server.store.tables import organizations, tokens, workspaces
 
+_SETUP = 0x526F6F7375
+"""PostgreSQL's advisory lock under which an installation is set up."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -43,6 +46,12 @@ _BY_HASH = sa.select(tokens.c.id, tokens.c.name, tokens.c.role, tokens.c.workspa
 async def find(tx: Tx, organization: str, slug: str) -> Workspace | None:
     row = await tx.first(_BY_SLUG, organization=organization, slug=slug)
     return Workspace(**row) if row else None
+
+
+async def take_first_turn(tx: Tx) -> None:
+    """Of servers that start at once, let one at a time look for what is missing. SQLite has one writer anyway."""
+    if not tx.is_sqlite:
+        await tx.first(sa.select(sa.func.pg_advisory_xact_lock(_SETUP)))
 
 
 async def take_turn(tx: Tx, workspace_id: str) -> None:

@@ -98,18 +98,40 @@ class Process:
 
 @dataclass(frozen=True)
 class Resources:
-    """Size of one replica."""
+    """Size of one replica: a flavor's, or `cpu_cores` (1 if unset) and `memory_mb` (1024 if unset)."""
 
     __pydantic_config__ = STRICT
-    cpu_cores: float = field(default=1, metadata=described("CPU cores.", ge=0.1, le=128))
-    memory_mb: int = field(default=1024, metadata=described("Memory in MiB.", ge=64, le=1048576))
+    flavor: str | None = field(
+        default=None, metadata=described("A named size of the catalogue, such as `1x1-general`.", max_length=63)
+    )
+    cpu_cores: float | None = field(default=None, metadata=described("CPU cores.", ge=0.1, le=128))
+    memory_mb: int | None = field(default=None, metadata=described("Memory in MiB.", ge=64, le=1048576))
     disk_mb: int = field(default=10240, metadata=described("Writable disk in MiB, above the image.", ge=64, le=4194304))
     max_processes: int = field(default=1024, metadata=described("Processes and threads.", ge=16, le=32768))
+
+    def __post_init__(self) -> None:
+        if self.flavor is None:
+            object.__setattr__(self, "cpu_cores", 1 if self.cpu_cores is None else self.cpu_cores)
+            object.__setattr__(self, "memory_mb", 1024 if self.memory_mb is None else self.memory_mb)
+        elif self.cpu_cores is not None or self.memory_mb is not None:
+            raise ValueError("flavor says cpu_cores and memory_mb: give either the flavor or the numbers")
+
+    @property
+    def cores(self) -> float:
+        """CPU cores, where no flavor stands for them."""
+        assert self.cpu_cores is not None
+        return self.cpu_cores
+
+    @property
+    def memory(self) -> int:
+        """MiB of memory, where no flavor stands for them."""
+        assert self.memory_mb is not None
+        return self.memory_mb
 
 
 @dataclass(frozen=True)
 class Autoscaling:
-    """How many replicas. Roost 0.1 keeps `min_replicas`; scaling between the two follows."""
+    """How many replicas, and at which use of their CPU or memory there are to be more."""
 
     __pydantic_config__ = STRICT
     min_replicas: int = field(default=1, metadata=described("Always running.", ge=1, le=10))

@@ -45,6 +45,7 @@ class Replica:
     id: str
     runtime_id: str
     version: int
+    generation: int
     status: ReplicaStatus
     reason: str | None
     message: str | None

@@ -86,6 +86,9 @@ PASSING = (None, Reason.RESTARTING, Reason.IMAGE_PULLING, Reason.WAITING, Reason
 
 @dataclass(frozen=True)
 class Runtime:
+    """`version` is the latest; `applied_version` the one that endpoints follow, which lags behind while a version is
+    only recorded. Replicas of an older `generation` are replaced one for one without downtime."""
+
     id: str
     workspace_id: str
     name: str
@@ -95,6 +98,8 @@ class Runtime:
     reason: str | None
     message: str | None
     version: int
+    applied_version: int
+    generation: int
     labels: dict[str, str]
     revision: int
     created_at: datetime

@@ -26,13 +26,13 @@ def _replica(row: Row) -> Replica:
     return Replica(**{**row, "status": ReplicaStatus(row["status"])})
 
 
-async def insert(tx: Tx, runtime_id: str, version: int) -> str:
+async def insert(tx: Tx, runtime_id: str, version: int, generation: int) -> str:
     """A new pending replica, due now; its id. Inserting is the message to the replicas reconciler."""
     at, replica_id = now(), new_id()
     blank = {"routed": False, "restarts": 0, "failures": 0, "probe_failures": 0, "phases": {}}
     times = {"created_at": at, "queued_at": at, "updated_at": at, "wake_at": at}
-    row = {"id": replica_id, "runtime_id": runtime_id, "version": version, "status": ReplicaStatus.PENDING}
-    await tx.run(statements.insert(table), **row, **blank, **times)
+    row = {"id": replica_id, "runtime_id": runtime_id, "version": version, "generation": generation}
+    await tx.run(statements.insert(table), **row, status=ReplicaStatus.PENDING, **blank, **times)
     tx.nudge("replicas")
     return replica_id
 

@@ -36,6 +36,8 @@ async def insert(tx: Tx, workspace_id: str, name: str, description: str, labels:
         reason=None,
         message=None,
         version=1,
+        applied_version=1,
+        generation=1,
         labels=labels,
         revision=1,
         created_at=at,
@@ -115,7 +117,8 @@ async def set_status(
 
 
 async def update(tx: Tx, runtime: Runtime, **values: Any) -> None:
-    """Change what a user wants of it (`wanted`, `version`, `labels`, `description`); raises the revision."""
+    """Change what a user wants of it (`wanted`, `version`, `applied_version`, `generation`,
+    `labels`, `description`); raises the revision."""
     values |= {"revision": table.c.revision + 1, "updated_at": now()}
     await tx.run(sa.update(table).where(table.c.id == runtime.id).values(**values))
 

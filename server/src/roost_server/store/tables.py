@@ -132,6 +132,8 @@ runtimes = sa.Table(
     sa.Column("reason", sa.String(64)),
     sa.Column("message", Message),
     sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("applied_version", sa.Integer, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("labels", sa.JSON, nullable=False),
     revision(),
     created(),
@@ -149,6 +151,8 @@ versions = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("config", sa.JSON, nullable=False),
     sa.Column("image_id", sa.String(36), sa.ForeignKey("images.id"), nullable=False, index=True),
+    sa.Column("cpu_cores", sa.Float),
+    sa.Column("memory_mb", sa.Integer),
     created(),
 )
 
@@ -158,8 +162,16 @@ endpoints = sa.Table(
     identifier(),
     belongs_to("runtime_id", "runtimes"),
     sa.Column("name", sa.String(63), nullable=False),
+    sa.Column("is_default", sa.Boolean, nullable=False),
+    sa.Column("wanted", sa.String(16), nullable=False),
     sa.Column("pinned_version", sa.Integer),
+    sa.Column("split", sa.JSON(none_as_null=True)),
     sa.Column("live_version", sa.Integer),
+    sa.Column("live", sa.JSON, nullable=False),
+    sa.Column("kept_version", sa.Integer),
+    sa.Column("kept_until", Instant),
+    sa.Column("kept_sessions", sa.Boolean, nullable=False),
+    sa.Column("access", sa.JSON(none_as_null=True)),
     revision(),
     created(),
     updated(),
@@ -172,6 +184,7 @@ replicas = sa.Table(
     identifier(),
     belongs_to("runtime_id", "runtimes"),
     sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("reason", sa.String(64)),
     sa.Column("message", Message),
@@ -225,6 +238,136 @@ idempotency_keys = sa.Table(
     sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("object_id", sa.String(36), nullable=False),
     sa.Column("created_at", Instant, nullable=False, index=True),
+)
+
+scales = sa.Table(
+    "scales",
+    metadata,
+    sa.Column("runtime_id", sa.String(36), sa.ForeignKey("runtimes.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("replicas", sa.Integer, nullable=False),
+    sa.Column("low_since", Instant),
+    sa.Column("low_most", sa.Integer),
+    updated(),
+)
+
+canaries = sa.Table(
+    "canaries",
+    metadata,
+    identifier(),
+    belongs_to("runtime_id", "runtimes"),
+    belongs_to("endpoint_id", "endpoints"),
+    sa.Column("from_version", sa.Integer, nullable=False),
+    sa.Column("to_version", sa.Integer, nullable=False),
+    sa.Column("steps", sa.JSON, nullable=False),
+    sa.Column("interval_seconds", sa.Float, nullable=False),
+    sa.Column("max_error_rate", sa.Float, nullable=False),
+    sa.Column("max_p95_ratio", sa.Float, nullable=False),
+    sa.Column("min_requests", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("message", Message),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("step_since", Instant),
+    sa.Column("baseline", sa.JSON(none_as_null=True)),
+    sa.Column("judged", sa.JSON(none_as_null=True)),
+    revision(),
+    created(),
+    updated(),
+    *claimable(),
+)
+
+flavors = sa.Table(
+    "flavors",
+    metadata,
+    identifier(),
+    sa.Column("name", sa.String(63), nullable=False, unique=True),
+    sa.Column("description", sa.String(500), nullable=False),
+    sa.Column("cpu_cores", sa.Float, nullable=False),
+    sa.Column("memory_mb", sa.Integer, nullable=False),
+    revision(),
+    created(),
+    updated(),
+)
+
+service_accounts = sa.Table(
+    "service_accounts",
+    metadata,
+    sa.Column("runtime_id", sa.String(36), sa.ForeignKey("runtimes.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("client_id", sa.String(64), nullable=False, unique=True),
+    sa.Column("secret_hash", sa.String(64), nullable=False),
+    sa.Column("secret_encrypted", sa.Text, nullable=False),
+    sa.Column("secret_id", sa.String(36), nullable=False),
+    created(),
+    updated(),
+)
+
+signing_keys = sa.Table(
+    "signing_keys",
+    metadata,
+    identifier(),
+    sa.Column("private_encrypted", sa.Text, nullable=False),
+    sa.Column("public", sa.JSON, nullable=False),
+    created(),
+)
+
+endpoint_tokens = sa.Table(
+    "endpoint_tokens",
+    metadata,
+    identifier(),
+    belongs_to("endpoint_id", "endpoints"),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("expires_at", Instant),
+    created(),
+    sa.UniqueConstraint("endpoint_id", "name"),
+)
+
+key_sets = sa.Table(
+    "key_sets",
+    metadata,
+    identifier(),
+    sa.Column("url", sa.String(2048), nullable=False, unique=True),
+    sa.Column("keys", sa.JSON(none_as_null=True)),
+    sa.Column("message", Message),
+    sa.Column("fetched_at", Instant),
+    created(),
+    *claimable(),
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("endpoint_id", sa.String(36), sa.ForeignKey("endpoints.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("session", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False, index=True),
+)
+
+usage_samples = sa.Table(
+    "usage_samples",
+    metadata,
+    sa.Column("runtime_id", sa.String(36), sa.ForeignKey("runtimes.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("replica_id", sa.String(36), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("span_seconds", sa.Integer, nullable=False),
+    sa.Column("cpu_cores", sa.Float, nullable=False),
+    sa.Column("memory_bytes", sa.BigInteger, nullable=False),
+    sa.Index(None, "span_seconds", "at"),
+)
+
+traffic_samples = sa.Table(
+    "traffic_samples",
+    metadata,
+    sa.Column("endpoint_id", sa.String(36), sa.ForeignKey("endpoints.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("span_seconds", sa.Integer, nullable=False),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("errors", sa.BigInteger, nullable=False),
+    sa.Column("p50_ms", sa.Float),
+    sa.Column("p95_ms", sa.Float),
+    sa.Column("p99_ms", sa.Float),
+    sa.Index(None, "span_seconds", "at"),
 )
 
 chores = sa.Table(

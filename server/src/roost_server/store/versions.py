@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.version import Version
 from roost_server.store import statements
-from roost_server.store.leases import now
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import versions as table
 
@@ -29,10 +28,9 @@ def _version(row: Row) -> Version:
     return Version(**{**row, "config": _CONFIG.validate_python(row["config"])})
 
 
-async def insert(tx: Tx, runtime_id: str, number: int, config: RuntimeConfig, image_id: str) -> Version:
-    values = {"runtime_id": runtime_id, "number": number, "image_id": image_id, "created_at": now()}
-    await tx.run(statements.insert(table), **values, config=to_document(config))
-    return Version(**values, config=config)  # type: ignore[arg-type]
+async def insert(tx: Tx, version: Version) -> None:
+    values = {name: getattr(version, name) for name in ("runtime_id", "number", "image_id", "cpu_cores", "memory_mb")}
+    await tx.run(statements.insert(table), **values, config=to_document(version.config), created_at=version.created_at)
 
 
 @cache

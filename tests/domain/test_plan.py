@@ -2,21 +2,28 @@
 
 from collections.abc import Sequence
 
-from roost_server.domain.endpoint import Endpoint
-from roost_server.domain.plan import Plan, decide
+from roost_server.domain.endpoint import Endpoint, Weights
+from roost_server.domain.plan import Clock, Plan, Size, decide
 from roost_server.domain.replica import Replica, ReplicaStatus
 from roost_server.domain.runtime import Reason, Runtime, Status, Wanted
 
-from domain.making import a_replica, a_runtime, an_endpoint
+from domain.making import THEN, a_replica, a_runtime, an_endpoint
 
 PENDING, STARTING, READY = ReplicaStatus.PENDING, ReplicaStatus.STARTING, ReplicaStatus.READY
 FAILED, STOPPING = ReplicaStatus.FAILED, ReplicaStatus.STOPPING
+KEEP_SECONDS = 600.0
 
 
 def plan(
     runtime: Runtime, replicas: Sequence[Replica], *endpoints: Endpoint, counts: dict[int, int] | None = None
 ) -> Plan:
-    return decide(runtime, endpoints or [an_endpoint()], counts or {1: 1, 2: 1, 3: 1}, replicas)
+    sizes = {version: Size(count, count) for version, count in (counts or {1: 1, 2: 1, 3: 1}).items()}
+    return decide(runtime, endpoints or [an_endpoint()], sizes, replicas, Clock(THEN, KEEP_SECONDS))
+
+
+def live(decided: Plan) -> dict[str, Weights]:
+    """What the endpoints that move serve from then on."""
+    return {endpoint_id: move.live for endpoint_id, move in decided.moves.items()}
 
 
 def test_a_new_runtime_starts_its_replicas() -> None:
@@ -26,32 +33,35 @@ def test_a_new_runtime_starts_its_replicas() -> None:
 
 def test_a_ready_replica_moves_the_endpoint_and_active_waits_for_the_routes() -> None:
     unrouted = plan(a_runtime(Status.CREATING), [a_replica(routed=False)], an_endpoint(live=None))
-    assert (unrouted.status, unrouted.live) == (Status.CREATING, {"e1": 1})
+    assert (unrouted.status, live(unrouted)) == (Status.CREATING, {"e1": {1: 100}})
     routed = plan(a_runtime(Status.CREATING), [a_replica()], an_endpoint(live=1))
-    assert (routed.status, routed.live, routed.start) == (Status.ACTIVE, {}, ())
+    assert (routed.status, live(routed), routed.start) == (Status.ACTIVE, {}, ())
 
 
 def test_some_of_many_ready_is_not_enough_to_move() -> None:
     replicas = [a_replica("r1"), a_replica("r2", STARTING)]
     decided = plan(a_runtime(Status.CREATING), replicas, an_endpoint(live=None), counts={1: 2})
-    assert (decided.status, decided.live) == (Status.CREATING, {})
+    assert (decided.status, live(decided)) == (Status.CREATING, {})
 
 
 def test_an_update_starts_the_new_version_beside_the_old() -> None:
     decided = plan(a_runtime(Status.UPDATING, version=2), [a_replica()])
-    assert (decided.status, decided.start, decided.stop, decided.live) == (Status.UPDATING, (2,), (), {})
+    assert (decided.status, decided.start, decided.stop, live(decided)) == (Status.UPDATING, (2,), (), {})
 
 
 def test_the_old_version_goes_when_the_new_one_is_ready() -> None:
     replicas = [a_replica("old"), a_replica("new", version=2, routed=False)]
-    decided = plan(a_runtime(Status.UPDATING, version=2), replicas)
-    assert (decided.status, decided.live, decided.stop) == (Status.UPDATING, {"e1": 2}, ("old",))
+    kept = plan(a_runtime(Status.UPDATING, version=2), replicas)
+    assert (kept.status, live(kept), kept.stop) == (Status.UPDATING, {"e1": {2: 100}}, ())
+    over = an_endpoint(live=2, kept_version=1, kept_until=THEN)
+    gone = plan(a_runtime(version=2), [a_replica("old"), a_replica("new", version=2)], over)
+    assert (gone.status, gone.stop, gone.moves["e1"].kept_version) == (Status.ACTIVE, ("old",), None)
 
 
 def test_a_broken_version_moves_nothing_and_says_why() -> None:
     broken = a_replica("new", FAILED, version=2, reason=Reason.EXITED, message="exited with code 1")
     decided = plan(a_runtime(Status.UPDATING, version=2), [a_replica("old"), broken])
-    assert (decided.status, decided.reason, decided.live, decided.stop) == (Status.ERROR, Reason.EXITED, {}, ())
+    assert (decided.status, decided.reason, live(decided), decided.stop) == (Status.ERROR, Reason.EXITED, {}, ())
     assert decided.message == "version 2 did not start: exited with code 1 (version 1 keeps serving)"
 
 
@@ -101,7 +111,7 @@ def test_a_pinned_endpoint_keeps_its_version_alive() -> None:
 
 def test_stopping_removes_all_and_then_is_stopped() -> None:
     going = plan(a_runtime(Status.STOPPING, Wanted.STOPPED), [a_replica("r1"), a_replica("r2", STOPPING)])
-    assert (going.status, going.stop, going.live) == (Status.STOPPING, ("r1",), {"e1": None})
+    assert (going.status, going.stop, live(going)) == (Status.STOPPING, ("r1",), {"e1": {}})
     gone = plan(a_runtime(Status.STOPPING, Wanted.STOPPED), [], an_endpoint(live=None))
     assert (gone.status, gone.stop, gone.gone) == (Status.STOPPED, (), False)
 

@@ -23,7 +23,7 @@ from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
 from roost_server.operations import setup
 from roost_server.operations.capacity import Capacity
-from roost_server.operations.runtimes import Context
+from roost_server.operations.context import Context
 from roost_server.reconcilers import replica_work
 from roost_server.reconcilers.chores import ChoresReconciler
 from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
@@ -76,7 +76,7 @@ class Platform:
             store, self.engine, images, routes, settings.image_keep_hours, settings.data_dir / "uploads"
         )
         return [
-            Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine), 8),
+            Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),
             Loop(store, tables.replicas, ReplicasReconciler(work), 16),
             Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
             Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),

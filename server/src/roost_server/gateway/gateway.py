@@ -1,8 +1,10 @@
 """What a gateway is: it is told everything, every time, and works out the difference itself."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from roost_server.domain.route import Snapshot
+from roost_server.domain.traffic import Counts, Key
 
 
 class Gateway(Protocol):
@@ -18,6 +20,10 @@ class Gateway(Protocol):
 
     async def in_flight(self) -> dict[str, int]:
         """Requests now under way by replica id; a replica that is absent has none. Raises `Unavailable`."""
+        ...
+
+    async def traffic(self) -> Mapping[Key, Counts]:
+        """Requests answered so far by endpoint and version, since the gateway's process began. Raises `Unavailable`."""
         ...
 
     async def close(self, *, stop_traffic: bool = False) -> None:

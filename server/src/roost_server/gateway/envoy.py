@@ -8,8 +8,10 @@ import structlog
 
 from roost_server.domain import errors
 from roost_server.domain.route import Snapshot
+from roost_server.domain.traffic import Counts, Key
 from roost_server.gateway import ports
 from roost_server.gateway.admin import Address, Admin
+from roost_server.gateway.counting import TrafficCounter
 from roost_server.gateway.process import EnvoyProcess
 from roost_server.gateway.resources.catalog import Builder
 from roost_server.gateway.sessions import Assign, SessionsServer, by_hash
@@ -32,6 +34,7 @@ class EnvoyGateway:
         self._sessions = SessionsServer(settings.sessions_socket, assign)
         self._process = EnvoyProcess(settings, self._envoy_started)
         self.admin = Admin(settings.admin_socket)
+        self._counter = TrafficCounter(self.admin)
         self._xds = XdsServer(settings.xds_socket, lambda name: self._tls.for_host(name))
         self._snapshot: Snapshot | None = None
         self._fresh = False
@@ -73,6 +76,10 @@ class EnvoyGateway:
         if self._snapshot is None:
             raise errors.Unavailable("cannot count requests in flight: no routes were published yet")
         return by_replica(self._snapshot, await self.admin.active_requests())
+
+    async def traffic(self) -> dict[Key, Counts]:
+        """As the contract says; `counting.py` says what counts."""
+        return await self._counter.read()
 
     async def close(self, *, stop_traffic: bool = False) -> None:
         """As the contract says."""

@@ -20,7 +20,8 @@ from roost_server.domain import errors, sessions
 Assign = Callable[[str, str, dict[int, int], set[int]], Awaitable[int]]
 """Endpoint id, session, percent of new sessions by version, versions that keep theirs → the session's version."""
 
-STOP_SECONDS = 1
+ANSWER_SECONDS, STOP_SECONDS = 1.0, 1
+"""Envoy waits for an answer a quarter of a second."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,8 @@ class SessionsServer:
         config = uvicorn.Config(
             self._serve,
             uds=str(self._path),
+            interface="asgi3",
+            proxy_headers=False,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -69,12 +72,14 @@ class SessionsServer:
 
     async def _serve(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
         """The ASGI application."""
-        session = await _body(receive)
+        body = await _body(receive)
         try:
-            status, text = 200, str(await self._assign(*read(scope["path"], scope["query_string"], session)))
-        except (errors.RoostError, ValueError) as error:
-            log.warning("cannot tell a session's version", path=scope["path"], error=str(error))
-            status, text = (error.code if isinstance(error, errors.RoostError) else 400), "none"
+            async with asyncio.timeout(ANSWER_SECONDS):
+                version = await self._assign(*read(scope["path"], scope["query_string"], body))
+            status, text = 200, str(version)
+        except (errors.RoostError, ValueError, TimeoutError) as error:
+            log.warning("cannot tell a session's version", path=scope["path"], error=repr(error))
+            status, text = errors.Unavailable.code, "none"
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": text.encode()})
 

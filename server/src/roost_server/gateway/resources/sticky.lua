@@ -122,25 +122,26 @@ local function session_of(headers)
   return nil
 end
 
+-- After a pause for an answer the handle is good, objects that it gave before are not.
+local function steer(handle, session)
+  local version = version_of(handle, session)
+  if version then
+    handle:headers():replace(VERSION_HEADER, version)
+    handle:clearRouteCache()
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local forged = headers:get(VERSION_HEADER) ~= nil
-  if forged then
+  if headers:get(VERSION_HEADER) then
     headers:remove(VERSION_HEADER)
+    handle:clearRouteCache()
   end
   local session = session_of(headers)
-  local fine, version = true, nil
   if session then
-    fine, version = pcall(version_of, handle, session)
-  end
-  if not fine then
-    handle:logErr("cannot tell a session's version: " .. tostring(version))
-    version = nil
-  end
-  if version then
-    headers:replace(VERSION_HEADER, version)
-  end
-  if version or forged then
-    handle:clearRouteCache()
+    local fine, problem = pcall(steer, handle, session)
+    if not fine then
+      handle:logErr("cannot tell a session's version: " .. tostring(problem))
+    end
   end
 end

@@ -1,6 +1,5 @@
 """What a gateway is: it is told everything, every time, and works out the difference itself."""
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from roost_server.domain.route import Snapshot
@@ -22,8 +21,9 @@ class Gateway(Protocol):
         """Requests now under way by replica id; a replica that is absent has none. Raises `Unavailable`."""
         ...
 
-    async def traffic(self) -> Mapping[Key, Counts]:
-        """Requests answered so far by endpoint and version, since the gateway's process began. Raises `Unavailable`."""
+    async def traffic(self) -> dict[Key, Counts]:
+        """What was counted by endpoint and version since the gateway's process began; absent is none. Raises
+        `Unavailable`."""
         ...
 
     async def close(self, *, stop_traffic: bool = False) -> None:

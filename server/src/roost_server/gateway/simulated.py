@@ -6,7 +6,7 @@ from roost_server.domain.traffic import Counts, Key
 
 
 class SimulatedGateway:
-    """Satisfies `gateway.Gateway`. `snapshot` is the last one published, `active` what `in_flight` answers,
+    """Satisfies `gateway.Gateway`. `snapshot` is the last one published, `active` what `in_flight` answers and
     `counts` what `traffic` does."""
 
     def __init__(self) -> None:

@@ -1,9 +1,9 @@
 """Autoscaling: how many replicas of a version its use of CPU and memory asks for. Pure.
 
 The rule is that of Kubernetes' HorizontalPodAutoscaler (autoscaling/v2, `replica_calculator.go`):
-ceil(replicas x use / target), the larger of CPU and memory; nothing within 10 % of the target; replicas without a sample
-count as idle when more are asked for and as fully used when fewer are. More replicas come at once; fewer only after
-fewer had done for a while, and then as many as that while asked for at most.
+ceil(replicas x use / target), the larger of CPU and memory; nothing within 10 % of the target; replicas without a
+sample count as idle when more are asked for and as fully used when fewer are. More replicas come at once; fewer only
+after fewer had done for a while, and then as many as that while asked for at most.
 """
 
 import math

@@ -5,13 +5,16 @@ cost next to nothing. Each sample says which span it covers, so averages stay ex
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roost_server.domain.replica import Usage
 from roost_server.domain.traffic import Counts, Key
 
 STEADY_SECONDS = 240
 """A sample covers at most about so long; shorter than what older ones are summed up to."""
+
+STANDS_SECONDS = STEADY_SECONDS + 120
+"""So long a replica's last sample tells what it uses now: otherwise there would be another one."""
 
 SAME = 0.02
 """Shares of a limit that differ by less are about the same."""
@@ -60,7 +63,9 @@ class TrafficSample:
 
 @dataclass(frozen=True)
 class Reading:
-    at: int
+    """`at` is Unix time."""
+
+    at: float
     cpu_seconds: float
     memory_bytes: int
 
@@ -78,26 +83,26 @@ class Tracked:
 
 
 def usage(
-    before: Mapping[str, Tracked], origins: Mapping[str, Origin], read: Mapping[str, Usage], at: int
+    before: Mapping[str, Tracked], origins: Mapping[str, Origin], read: Mapping[str, Usage], at: float
 ) -> tuple[dict[str, Tracked], list[UsageSample]]:
     """What is tracked after this reading, and the samples to write. A replica's first reading is only a beginning."""
     after: dict[str, Tracked] = {}
     samples: list[UsageSample] = []
     for replica_id, used in read.items():
-        if replica_id not in origins:
-            continue
-        now = Reading(at, used.cpu_seconds, used.memory_bytes)
-        there = before.get(replica_id)
-        if there is None or used.cpu_seconds < there.seen.cpu_seconds:
-            after[replica_id] = Tracked(origins[replica_id], now, now, now.memory_bytes)
-        elif at <= there.seen.at:
-            after[replica_id] = there
-        else:
+        now, there = Reading(at, used.cpu_seconds, used.memory_bytes), before.get(replica_id)
+        if there is not None and _goes_on(there.seen, now):
             after[replica_id] = _follow(replica_id, there, now, samples)
+        elif replica_id in origins:
+            after[replica_id] = Tracked(origins[replica_id], now, now, now.memory_bytes)
     for replica_id, there in before.items():
-        if replica_id not in after or after[replica_id].written.cpu_seconds < there.written.cpu_seconds:
+        if replica_id not in after or not _goes_on(there.seen, after[replica_id].seen):
             _write(replica_id, there, there.seen, samples)
     return after, samples
+
+
+def _goes_on(seen: Reading, now: Reading) -> bool:
+    """Unless it was started anew, which counts from zero, or the clock was set back."""
+    return now.at > seen.at and now.cpu_seconds >= seen.cpu_seconds
 
 
 def _follow(replica_id: str, there: Tracked, now: Reading, samples: list[UsageSample]) -> Tracked:
@@ -105,12 +110,12 @@ def _follow(replica_id: str, there: Tracked, now: Reading, samples: list[UsageSa
     same = there.level is not None and all(abs(a - b) < SAME for a, b in zip(level, there.level, strict=True))
     most = max(there.most_memory, now.memory_bytes)
     if same and now.at - there.written.at < STEADY_SECONDS:
-        return Tracked(there.origin, now, there.written, most, there.level)
+        return replace(there, seen=now, most_memory=most)
     if same:
-        _write(replica_id, Tracked(there.origin, now, there.written, most), now, samples)
+        _write(replica_id, replace(there, most_memory=most), now, samples)
     else:
         _write(replica_id, there, there.seen, samples)
-        _write(replica_id, Tracked(there.origin, now, there.seen, now.memory_bytes), now, samples)
+        _write(replica_id, replace(there, written=there.seen, most_memory=now.memory_bytes), now, samples)
     return Tracked(there.origin, now, now, now.memory_bytes, level)
 
 
@@ -124,9 +129,11 @@ def _write(replica_id: str, one: Tracked, until: Reading, samples: list[UsageSam
     span = until.at - one.written.at
     if span <= 0:
         return
-    cores = max(0.0, until.cpu_seconds - one.written.cpu_seconds) / span
-    whose = one.origin
-    samples.append(UsageSample(whose.runtime_id, until.at, replica_id, whose.version, span, cores, one.most_memory))
+    cores = (until.cpu_seconds - one.written.cpu_seconds) / span
+    whose, at = one.origin, int(until.at)
+    samples.append(
+        UsageSample(whose.runtime_id, at, replica_id, whose.version, max(1, round(span)), cores, one.most_memory)
+    )
 
 
 def traffic(before: Mapping[Key, Counts], after: Mapping[Key, Counts], at: int, span: int) -> list[TrafficSample]:

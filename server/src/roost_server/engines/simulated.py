@@ -211,7 +211,7 @@ def _matches(line: LogLine, query: LogQuery) -> bool:
         (query.since is None or line.time >= query.since)
         and (query.until is None or line.time <= query.until)
         and (query.stream is None or line.stream == query.stream)
-        and (query.replica_id is None or line.replica_id == query.replica_id)
+        and (query.replica_ids is None or line.replica_id in query.replica_ids)
         and (query.contains is None or query.contains.lower() in line.text.lower())
     )
 

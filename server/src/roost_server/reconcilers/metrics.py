@@ -91,4 +91,4 @@ def _histogram(counts: Counts) -> tuple[list[tuple[str, float]], float]:
 
 
 MEASURED = Measured()
-REGISTRY.register(MEASURED)  # type: ignore[arg-type]
+REGISTRY.register(MEASURED)

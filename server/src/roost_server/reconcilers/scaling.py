@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from roost_server.domain import autoscaling
 from roost_server.domain.autoscaling import Clock, Decision, Standing, Use
 from roost_server.domain.replica import Replica, ReplicaStatus
-from roost_server.domain.sample import STEADY_SECONDS, UsageSample
+from roost_server.domain.sample import STANDS_SECONDS, UsageSample
 from roost_server.domain.version import Version
 from roost_server.reconcilers.metrics import SCALINGS
 from roost_server.store import endpoints, events, leases, replicas, samples, scales, tables, versions
@@ -24,10 +24,7 @@ Key = tuple[str, int]
 
 @dataclass
 class Scaling:
-    """`measure_seconds` is how often there are new samples."""
-
     store: Store
-    measure_seconds: float
     scale_in_seconds: float
     _known: dict[Key, Version | None] = field(default_factory=dict)
 
@@ -56,8 +53,7 @@ class Scaling:
         ids = {runtime_id for runtime_id, _ in candidates}
         served = {(one.runtime_id, version) for one in await endpoints.of(tx, *ids) for version in one.live}
         decided = await scales.of(tx, *ids)
-        since = int(time.time() - STEADY_SECONDS - 3 * self.measure_seconds)
-        last = await samples.latest(tx, ids, since)
+        last = await samples.latest(tx, ids, int(time.time()) - STANDS_SECONDS)
         boxes = [one for one in await replicas.of(tx, *ids) if one.status != ReplicaStatus.STOPPING]
         return [
             Seen(version, decided.get(key), tuple(_uses(version, boxes, last)))

@@ -1,4 +1,4 @@
-"""Chores: work that belongs to no user's row (publishing routes, resyncing, scaling, collecting), claimed like any other."""
+"""Chores: work that belongs to no user's row (routes, resyncing, scaling, collecting), claimed like any other."""
 
 import sqlalchemy as sa
 

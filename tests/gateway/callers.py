@@ -1,14 +1,21 @@
-"""Callers for tests: traffic that goes on while things change."""
+"""Callers for tests: gRPC, and traffic that goes on while things change."""
 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
 import httpx
 from roost_server.gateway.settings import GatewaySettings
 
 from gateway.stories import HOST, eventually
+
+
+def grpc_channel(settings: GatewaySettings) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(
+        f"127.0.0.1:{settings.http_port}", options=[("grpc.default_authority", HOST), ("grpc.enable_http_proxy", 0)]
+    )
 
 
 @asynccontextmanager

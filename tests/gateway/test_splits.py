@@ -87,7 +87,8 @@ STEPS = ({3: 95, 4: 5}, {3: 75, 4: 25}, {3: 50, 4: 50}, {3: 0, 4: 100})
 
 
 async def version_of(caller: httpx.AsyncClient, session: str, name: str = NAMES[0]) -> str:
-    answer = await caller.get("/", headers={name: session})
+    """Over a connection of its own, which any worker may take."""
+    answer = await caller.get("/", headers={name: session, "connection": "close"})
     assert answer.status_code == 200
     return answer.text
 
@@ -111,25 +112,27 @@ async def test_new_sessions_are_shared_by_weight(start, settings, endpoint, clie
 
 
 async def test_a_version_without_a_ready_replica_gets_no_share(gateway, client):
+    caller = client(HOST)
     async with two_versions() as agents:
         gone = Pool(4, 50, (backend(agents[4], "replica-4", draining=True),))
         route = split("e1", agents, {3: 50}).routes[0]
         await gateway.publish(Snapshot((dataclasses.replace(route, pools=(*route.pools, gone)),)))
-        assert {(await client(HOST).get("/")).text for _ in range(50)} == {"3"}
+        assert {(await caller.get("/")).text for _ in range(50)} == {"3"}
         await gateway.publish(Snapshot((dataclasses.replace(route, pools=(gone,)),)))
-        assert (await client(HOST).get("/")).json()["reason"] == "stopped"
+        assert (await caller.get("/")).json()["reason"] == "stopped"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_session_never_changes_its_version_while_the_weights_move(start, settings, endpoint, client, workers):
     gateway = await start(dataclasses.replace(settings, workers=workers))
+    caller = client(HOST)
     began: dict[str, str] = {}
     async with two_versions() as agents:
         for number, weights in enumerate(STEPS):
             await gateway.publish(split(endpoint, agents, weights, frozenset({3})))
             for session in [*began, *(f"{number}-{each}" for each in SESSIONS)]:
                 for name in NAMES:
-                    seen = await version_of(client(HOST), session, name)
+                    seen = await version_of(caller, session, name)
                     assert (session, seen) == (session, began.setdefault(session, seen))
     assert {began[f"0-{each}"] for each in SESSIONS} >= {"3"}
     assert {began[f"3-{each}"] for each in SESSIONS} == {"4"}
@@ -152,12 +155,13 @@ async def test_sessions_that_are_known_stay_while_the_server_is_away_and_after(s
 async def test_another_envoy_is_told_what_is_remembered(start, settings, endpoint, client):
     async with two_versions() as agents:
         gateway = await start(settings)
+        caller = client(HOST)
         await gateway.publish(split(endpoint, agents, {3: 90, 4: 10}))
-        began = {session: await version_of(client(HOST), session) for session in SESSIONS}
+        began = {session: await version_of(caller, session) for session in SESSIONS}
         await gateway.close(stop_traffic=True)
         again = await start(settings)
         await again.publish(split(endpoint, agents, {3: 10, 4: 90}))
-        assert {session: await version_of(client(HOST), session) for session in SESSIONS} == began
+        assert {session: await version_of(caller, session) for session in SESSIONS} == began
 
 
 async def test_sessions_move_when_their_version_goes_and_do_not_come_back(start, settings, endpoint, client):
@@ -190,31 +194,33 @@ async def test_exposed_ports_share_the_sessions_of_their_endpoint(start, setting
     gateway = await start(settings)
     async with two_versions() as agents:
         await gateway.publish(split(endpoint, agents, {3: 50, 4: 50}))
-        began = {session: await version_of(client(HOST), session) for session in SESSIONS}
+        caller, port_caller = client(HOST), client(PORT_HOST)
+        began = {session: await version_of(caller, session) for session in SESSIONS}
         await gateway.publish(split(endpoint, agents, {3: 1, 4: 99}))
-        assert {session: await version_of(client(PORT_HOST), session) for session in SESSIONS} == began
+        assert {session: await version_of(port_caller, session) for session in SESSIONS} == began
 
 
 @pytest.mark.parametrize("session", [{}, {NAMES[0]: "s"}])
 async def test_a_forged_version_steers_nothing_and_reaches_no_agent(gateway, client, session):
+    caller = client(HOST)
     async with agent(echo) as three, agent(named("4")) as four:
         await gateway.publish(split("e1", {3: three, 4: four}, {3: 100, 4: 0}, frozenset({4})))
         for forged in ("4", "3", "9", ""):
-            seen = (await client(HOST).get("/", headers={"x-roost-version": forged, **session})).json()["headers"]
+            seen = (await caller.get("/", headers={"x-roost-version": forged, **session})).json()["headers"]
             assert "x-roost-version" not in seen
         await gateway.publish(split("e1", {3: three}, {3: 100}))
-        seen = (await client(HOST).get("/", headers={"x-roost-version": "4", **session})).json()["headers"]
+        seen = (await caller.get("/", headers={"x-roost-version": "4", **session})).json()["headers"]
         assert "x-roost-version" not in seen
 
 
 async def test_requests_in_flight_finish_on_the_version_that_lost_the_traffic(gateway, client):
-    held = Held()
+    held, caller = Held(), client(HOST)
     async with agent(held) as old, agent(named("4")) as new:
         await gateway.publish(split("e1", {3: old}, {3: 100}))
         call = asyncio.create_task(client(HOST).get("/"))
         await eventually(lambda: held.arrived == 1)
         await gateway.publish(split("e1", {3: old, 4: new}, {3: 0, 4: 100}))
-        assert {(await client(HOST).get("/")).text for _ in range(20)} == {"4"}
+        assert {(await caller.get("/")).text for _ in range(20)} == {"4"}
         assert await gateway.in_flight() == {"replica-3": 1}
         held.go.set()
         assert (await call).text == "held"

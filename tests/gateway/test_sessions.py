@@ -71,6 +71,11 @@ async def test_the_socket_is_for_the_owner_alone_and_replaces_one_that_is_left(t
     await server.close()
 
 
+async def test_a_socket_that_cannot_be_is_an_error(tmp_path):
+    with pytest.raises(OSError, match="path"):
+        await SessionsServer(tmp_path / ("x" * 120), by_hash).start()
+
+
 def halves(one: Agent, two: Agent) -> Snapshot:
     pools = (pool(backend(one, "three"), version=3, weight=60), pool(backend(two, "four"), version=4, weight=40))
     return Snapshot((Route("r1", (HOST,), pools),))

@@ -60,6 +60,7 @@ class EnvoyGateway:
             self._snapshot = snapshot
             await self._xds.want(self._builder.build(snapshot, self._tls.secrets()))
         await self._xds.confirmed(self._settings.confirm_seconds)
+        self._builder.confirmed()
         if self._fresh:
             await ports.answer(self._settings, self._settings.confirm_seconds)
             self._fresh = False
@@ -132,7 +133,8 @@ class EnvoyGateway:
 
 def by_replica(snapshot: Snapshot, active: Counter[Address]) -> dict[str, int]:
     """Requests under way by replica; a replica may be behind several routes and ports."""
-    replicas = {(each.address, each.port): each.replica_id for route in snapshot.routes for each in route.backends}
+    pools = (pool for route in snapshot.routes for pool in route.pools)
+    replicas = {(each.address, each.port): each.replica_id for pool in pools for each in pool.backends}
     found: Counter[str] = Counter()
     for address, requests in active.items():
         if address in replicas:

@@ -20,6 +20,7 @@ from roost_server.domain import errors
 from roost_server.domain.route import Route, Unavailable
 from roost_server.gateway.resources import clusters, wire
 from roost_server.gateway.resources.clusters import duration
+from roost_server.gateway.resources.guards import BuiltGuard
 from roost_server.gateway.resources.wire import Resource
 
 ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
@@ -36,11 +37,12 @@ NOT_SEEN = "connect-failure,refused-stream,reset-before-request"
 NOT_ANSWERED = f"{NOT_SEEN},reset"
 
 
-def virtual_host(route: Route, hosts: Iterable[str], *, has_ready: bool) -> bytes:
+def virtual_host(route: Route, hosts: Iterable[str], guard: BuiltGuard, *, has_ready: bool) -> bytes:
     """A route's virtual host, serialised as a field of the route configuration."""
-    rules = _forwarding(route.id) if has_ready else [_refusing(route.unavailable or NO_BACKEND)]
+    leads = has_ready and guard.closed is None
+    rules = _forwarding(route.id) if leads else [_refusing(guard.closed or route.unavailable or NO_BACKEND)]
     names = wire.serialized(route_components_pb2.VirtualHost(name=route.id, domains=list(hosts)))
-    return wire.field(VIRTUAL_HOSTS, names + _default_retry() + wire.fields(RULES, rules))
+    return wire.field(VIRTUAL_HOSTS, names + guard.fields + _default_retry() + wire.fields(RULES, rules))
 
 
 def route_configuration(virtual_hosts: Iterable[bytes]) -> Resource:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from roost_server.domain.access import Access
 from roost_server.domain.endpoint import Endpoint
 from roost_server.domain.replica import Box, BoxStatus, Replica, ReplicaStatus
 from roost_server.domain.runtime import Runtime, Status, Wanted
@@ -13,6 +14,7 @@ THEN = datetime(2026, 1, 1, tzinfo=UTC)
 def a_replica(id: str = "r1", status: ReplicaStatus = ReplicaStatus.READY, version: int = 1, **other: Any) -> Replica:
     values: dict[str, Any] = {
         "runtime_id": "runtime",
+        "generation": 1,
         "reason": None,
         "message": None,
         "address": "10.0.0.2",
@@ -28,7 +30,13 @@ def a_replica(id: str = "r1", status: ReplicaStatus = ReplicaStatus.READY, versi
     return Replica(id=id, version=version, status=status, **{**values, **other})
 
 
-def a_runtime(status: Status = Status.ACTIVE, wanted: Wanted = Wanted.RUNNING, version: int = 1) -> Runtime:
+def a_runtime(
+    status: Status = Status.ACTIVE,
+    wanted: Wanted = Wanted.RUNNING,
+    version: int = 1,
+    applied: int | None = None,
+    generation: int = 1,
+) -> Runtime:
     return Runtime(
         id="runtime",
         workspace_id="workspace",
@@ -39,6 +47,8 @@ def a_runtime(status: Status = Status.ACTIVE, wanted: Wanted = Wanted.RUNNING, v
         reason=None,
         message=None,
         version=version,
+        applied_version=applied or version,
+        generation=generation,
         labels={},
         revision=1,
         created_at=THEN,
@@ -46,8 +56,29 @@ def a_runtime(status: Status = Status.ACTIVE, wanted: Wanted = Wanted.RUNNING, v
     )
 
 
-def an_endpoint(live: int | None = 1, pinned: int | None = None, id: str = "e1", name: str = "DEFAULT") -> Endpoint:
-    return Endpoint(id, "runtime", name, pinned, live, 1, THEN, THEN)
+def an_endpoint(live: int | None = 1, pinned: int | None = None, id: str = "e1", **other: Any) -> Endpoint:
+    """`live` alone serves; `other` are further fields."""
+    values: dict[str, Any] = {
+        "name": "DEFAULT",
+        "is_default": True,
+        "wanted": Wanted.RUNNING,
+        "split": None,
+        "live": {} if live is None else {live: 100},
+        "kept_version": None,
+        "kept_until": None,
+        "kept_sessions": False,
+        "access": Access(),
+    }
+    return Endpoint(
+        id=id,
+        runtime_id="runtime",
+        pinned_version=pinned,
+        live_version=live,
+        revision=1,
+        created_at=THEN,
+        updated_at=THEN,
+        **{**values, **other},
+    )
 
 
 def a_box(status: BoxStatus = BoxStatus.RUNNING, **other: Any) -> Box:

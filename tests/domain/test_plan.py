@@ -1,22 +1,31 @@
 """What a runtime needs next, as stories."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 
-from roost_server.domain.endpoint import Endpoint
-from roost_server.domain.plan import Plan, decide
+from roost_server.domain.endpoint import Endpoint, Weights
+from roost_server.domain.plan import Clock, Move, Plan, Size, decide
 from roost_server.domain.replica import Replica, ReplicaStatus
 from roost_server.domain.runtime import Reason, Runtime, Status, Wanted
 
-from domain.making import a_replica, a_runtime, an_endpoint
+from domain.making import THEN, a_replica, a_runtime, an_endpoint
 
 PENDING, STARTING, READY = ReplicaStatus.PENDING, ReplicaStatus.STARTING, ReplicaStatus.READY
 FAILED, STOPPING = ReplicaStatus.FAILED, ReplicaStatus.STOPPING
+KEEP_SECONDS = 600.0
 
 
 def plan(
     runtime: Runtime, replicas: Sequence[Replica], *endpoints: Endpoint, counts: dict[int, int] | None = None
 ) -> Plan:
-    return decide(runtime, endpoints or [an_endpoint()], counts or {1: 1, 2: 1, 3: 1}, replicas)
+    sizes = {version: Size(count, count) for version, count in (counts or {1: 1, 2: 1, 3: 1}).items()}
+    return decide(runtime, endpoints or [an_endpoint()], sizes, replicas, Clock(THEN, KEEP_SECONDS))
+
+
+def live(decided: Plan) -> dict[str, Weights]:
+    """What the endpoints that move serve from then on."""
+    return {endpoint_id: move.live for endpoint_id, move in decided.moves.items()}
 
 
 def test_a_new_runtime_starts_its_replicas() -> None:
@@ -26,32 +35,35 @@ def test_a_new_runtime_starts_its_replicas() -> None:
 
 def test_a_ready_replica_moves_the_endpoint_and_active_waits_for_the_routes() -> None:
     unrouted = plan(a_runtime(Status.CREATING), [a_replica(routed=False)], an_endpoint(live=None))
-    assert (unrouted.status, unrouted.live) == (Status.CREATING, {"e1": 1})
+    assert (unrouted.status, live(unrouted)) == (Status.CREATING, {"e1": {1: 100}})
     routed = plan(a_runtime(Status.CREATING), [a_replica()], an_endpoint(live=1))
-    assert (routed.status, routed.live, routed.start) == (Status.ACTIVE, {}, ())
+    assert (routed.status, live(routed), routed.start) == (Status.ACTIVE, {}, ())
 
 
 def test_some_of_many_ready_is_not_enough_to_move() -> None:
     replicas = [a_replica("r1"), a_replica("r2", STARTING)]
     decided = plan(a_runtime(Status.CREATING), replicas, an_endpoint(live=None), counts={1: 2})
-    assert (decided.status, decided.live) == (Status.CREATING, {})
+    assert (decided.status, live(decided)) == (Status.CREATING, {})
 
 
 def test_an_update_starts_the_new_version_beside_the_old() -> None:
     decided = plan(a_runtime(Status.UPDATING, version=2), [a_replica()])
-    assert (decided.status, decided.start, decided.stop, decided.live) == (Status.UPDATING, (2,), (), {})
+    assert (decided.status, decided.start, decided.stop, live(decided)) == (Status.UPDATING, (2,), (), {})
 
 
 def test_the_old_version_goes_when_the_new_one_is_ready() -> None:
     replicas = [a_replica("old"), a_replica("new", version=2, routed=False)]
-    decided = plan(a_runtime(Status.UPDATING, version=2), replicas)
-    assert (decided.status, decided.live, decided.stop) == (Status.UPDATING, {"e1": 2}, ("old",))
+    kept = plan(a_runtime(Status.UPDATING, version=2), replicas)
+    assert (kept.status, live(kept), kept.stop) == (Status.UPDATING, {"e1": {2: 100}}, ())
+    over = an_endpoint(live=2, kept_version=1, kept_until=THEN)
+    gone = plan(a_runtime(version=2), [a_replica("old"), a_replica("new", version=2)], over)
+    assert (gone.status, gone.stop, gone.moves["e1"].kept_version) == (Status.ACTIVE, ("old",), None)
 
 
 def test_a_broken_version_moves_nothing_and_says_why() -> None:
     broken = a_replica("new", FAILED, version=2, reason=Reason.EXITED, message="exited with code 1")
     decided = plan(a_runtime(Status.UPDATING, version=2), [a_replica("old"), broken])
-    assert (decided.status, decided.reason, decided.live, decided.stop) == (Status.ERROR, Reason.EXITED, {}, ())
+    assert (decided.status, decided.reason, live(decided), decided.stop) == (Status.ERROR, Reason.EXITED, {}, ())
     assert decided.message == "version 2 did not start: exited with code 1 (version 1 keeps serving)"
 
 
@@ -101,7 +113,7 @@ def test_a_pinned_endpoint_keeps_its_version_alive() -> None:
 
 def test_stopping_removes_all_and_then_is_stopped() -> None:
     going = plan(a_runtime(Status.STOPPING, Wanted.STOPPED), [a_replica("r1"), a_replica("r2", STOPPING)])
-    assert (going.status, going.stop, going.live) == (Status.STOPPING, ("r1",), {"e1": None})
+    assert (going.status, going.stop, live(going)) == (Status.STOPPING, ("r1",), {"e1": {}})
     gone = plan(a_runtime(Status.STOPPING, Wanted.STOPPED), [], an_endpoint(live=None))
     assert (gone.status, gone.stop, gone.gone) == (Status.STOPPED, (), False)
 
@@ -115,3 +127,113 @@ def test_deleting_is_gone_when_the_last_replica_is() -> None:
 def test_starting_while_replicas_still_stop_makes_new_ones() -> None:
     decided = plan(a_runtime(Status.STARTING), [a_replica("old", STOPPING)], an_endpoint(live=None))
     assert (decided.status, decided.start) == (Status.STARTING, (1,))
+
+
+def decided(
+    runtime: Runtime, replicas: Sequence[Replica], *endpoints: Endpoint, sizes: dict[int, Size], keep: float = 600.0
+) -> Plan:
+    return decide(runtime, endpoints, sizes, replicas, Clock(THEN, keep))
+
+
+LATER = THEN + timedelta(seconds=600)
+
+
+def test_what_was_replaced_stays_ready_and_going_back_to_it_is_a_change_of_routes_alone() -> None:
+    both = [a_replica("one"), a_replica("two", version=2)]
+    forward = plan(a_runtime(Status.UPDATING, version=2), both)
+    assert forward.moves["e1"] == Move({2: 100}, 2, kept_version=1, kept_until=LATER)
+    assert (forward.start, forward.stop, forward.look_again) == ((), (), LATER)
+    back = plan(
+        a_runtime(Status.UPDATING, version=2),
+        both,
+        an_endpoint(live=2, pinned=1, kept_version=1, kept_until=LATER),
+    )
+    assert back.moves["e1"] == Move({1: 100}, 1, kept_version=2, kept_until=LATER)
+    assert (back.start, back.stop) == ((), ())
+
+
+def test_only_the_version_replaced_last_is_kept() -> None:
+    three = [a_replica("one"), a_replica("two", version=2), a_replica("three", version=3)]
+    end = an_endpoint(live=2, kept_version=1, kept_until=LATER)
+    made = plan(a_runtime(Status.UPDATING, version=3), three, end)
+    assert (made.moves["e1"].kept_version, made.stop) == (2, ("one",))
+
+
+def test_without_a_window_nothing_is_kept() -> None:
+    both = [a_replica("one"), a_replica("two", version=2)]
+    sizes = {1: Size(), 2: Size()}
+    made = decided(a_runtime(Status.UPDATING, version=2), both, an_endpoint(), sizes=sizes, keep=0)
+    assert (made.moves["e1"].kept_version, made.stop) == (None, ("one",))
+
+
+def test_a_split_starts_the_other_version_and_gets_its_weight_only_with_the_replicas_for_it() -> None:
+    split = an_endpoint(split={1: 50, 2: 50})
+    old = [a_replica(f"old-{n}") for n in range(4)]
+    sizes = {1: Size(1, 10, decided=4), 2: Size(1, 10)}
+    first = decided(a_runtime(version=2, applied=1), old, split, sizes=sizes)
+    assert (first.start, first.moves, first.scale) == ((2, 2), {}, {2: 2})
+    new = [a_replica("new-1", version=2), a_replica("new-2", STARTING, version=2)]
+    sizes[2] = Size(1, 10, decided=2)
+    assert decided(a_runtime(version=2, applied=1), [*old, *new], split, sizes=sizes).moves == {}
+    new[1] = a_replica("new-2", version=2)
+    made = decided(a_runtime(version=2, applied=1), [*old, *new], split, sizes=sizes)
+    assert (made.moves["e1"].live, made.moves["e1"].live_version, made.stop) == ({1: 50, 2: 50}, 1, ())
+
+
+def test_a_version_that_takes_over_everything_is_first_as_large_as_what_it_replaces_up_to_its_most() -> None:
+    old = [a_replica(f"old-{n}") for n in range(5)]
+    sizes = {1: Size(1, 5, decided=5), 2: Size(1, 3)}
+    made = decided(a_runtime(Status.UPDATING, version=2), old, an_endpoint(), sizes=sizes)
+    assert (made.start, made.scale) == ((2, 2, 2), {2: 3})
+
+
+def test_a_split_that_ends_with_the_new_version_keeps_the_old_one_with_its_sessions() -> None:
+    ended = an_endpoint(live=1, pinned=2)
+    was = {"live": {1: 50, 2: 50}}
+    both = [a_replica("one"), a_replica("two", version=2)]
+    made = plan(a_runtime(version=2, applied=1), both, replace(ended, **was))
+    assert made.moves["e1"] == Move({2: 100}, 2, kept_version=1, kept_until=LATER, kept_sessions=True)
+
+
+def test_a_split_that_ends_with_the_old_version_gives_the_new_one_up_at_once() -> None:
+    both = [a_replica("one"), a_replica("two", version=2)]
+    made = plan(a_runtime(version=2, applied=1), both, replace(an_endpoint(live=1), live={1: 75, 2: 25}))
+    assert made.moves["e1"] == Move({1: 100}, 1)
+    assert made.stop == ("two",)
+
+
+def test_a_version_that_is_only_recorded_starts_nothing() -> None:
+    made = plan(a_runtime(version=2, applied=1), [a_replica()])
+    assert (made.status, made.start, made.moves) == (Status.ACTIVE, (), {})
+
+
+def test_replicas_of_an_older_generation_serve_until_their_successors_are_ready() -> None:
+    runtime = a_runtime(Status.UPDATING, generation=2)
+    old = [a_replica("a"), a_replica("b")]
+    assert plan(runtime, old, counts={1: 2}).start == (1, 1)
+    half = [*old, a_replica("c", generation=2), a_replica("d", STARTING, generation=2)]
+    waiting = plan(runtime, half, counts={1: 2})
+    assert (waiting.status, waiting.start, waiting.stop) == (Status.UPDATING, (), ())
+    whole = [*old, a_replica("c", generation=2), a_replica("d", generation=2)]
+    assert set(plan(runtime, whole, counts={1: 2}).stop) == {"a", "b"}
+
+
+def test_more_replicas_than_the_least_are_no_reason_to_be_less_than_active() -> None:
+    sizes = {1: Size(1, 3, decided=3)}
+    there = [a_replica("one"), a_replica("two", STARTING)]
+    made = decided(a_runtime(), there, an_endpoint(), sizes=sizes)
+    assert (made.status, made.start) == (Status.ACTIVE, (1,))
+
+
+def test_a_stopped_endpoint_gives_up_only_what_no_other_needs() -> None:
+    ends = [an_endpoint(live=2), an_endpoint(live=1, pinned=1, id="e2", wanted=Wanted.STOPPED)]
+    made = plan(a_runtime(version=2), [a_replica("one"), a_replica("two", version=2)], *ends)
+    assert (live(made), made.stop, made.status) == ({"e2": {}}, ("one",), Status.ACTIVE)
+
+
+def test_a_runtime_whose_endpoints_are_all_stopped_is_stopped() -> None:
+    end = an_endpoint(wanted=Wanted.STOPPED)
+    going = plan(a_runtime(Status.STOPPING), [a_replica("one")], end)
+    assert (going.status, going.stop) == (Status.STOPPING, ("one",))
+    gone = plan(a_runtime(Status.STOPPING), [], replace(end, live={}, live_version=None))
+    assert (gone.status, gone.gone) == (Status.STOPPED, False)

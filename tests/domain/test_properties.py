@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from roost_server.domain.config import Health
-from roost_server.domain.plan import Plan, decide
+from roost_server.domain.plan import Clock, Plan, Size, decide
 from roost_server.domain.replica import BoxStatus, Replica, ReplicaStatus, Situation, Step, next_step
 from roost_server.domain.runtime import ALLOWED, Reason, Status
 
-from domain.making import a_box, a_replica, a_runtime, an_endpoint
+from domain.making import THEN, a_box, a_replica, a_runtime, an_endpoint
 
 RUNNING = [Status.CREATING, Status.ACTIVE, Status.UPDATING, Status.STARTING, Status.ERROR]
 PRESENT = [status for status in ReplicaStatus if status not in (ReplicaStatus.PAUSED, ReplicaStatus.SUSPENDED)]
@@ -56,7 +56,13 @@ def test_a_running_box_is_never_removed_undrained(status: ReplicaStatus, now: Si
 
 
 def plan(status: Status, version: int, live: int | None, there: list[Replica]) -> Plan:
-    return decide(a_runtime(status, version=version), [an_endpoint(live=live)], COUNTS, there)
+    sizes = {number: Size(count, count) for number, count in COUNTS.items()}
+    clock = Clock(THEN, keep_seconds=0)
+    return decide(a_runtime(status, version=version), [an_endpoint(live=live)], sizes, there, clock)
+
+
+def serves(made: Plan, before: int | None) -> int | None:
+    return made.moves["e1"].live_version if "e1" in made.moves else before
 
 
 @given(st.sampled_from(RUNNING), st.integers(1, 3), st.integers(0, 3), replicas)
@@ -66,8 +72,8 @@ def test_a_plan_makes_an_allowed_step_and_takes_no_wanted_replica_that_serves(
     before = live or None
     made = plan(status, version, before, there)
     assert made.status == status or made.status in ALLOWED[status]
-    serving = made.live.get("e1", before)
-    assert made.live == {} or serving == version
+    serving = serves(made, before)
+    assert made.moves == {} or serving == version
     ready = [one for one in there if one.version == serving and one.status == READY]
     kept = [one for one in ready if one.id not in made.stop]
     assert len(kept) >= min(len(ready), COUNTS.get(serving or 0, 0))
@@ -81,7 +87,7 @@ def test_a_plan_that_is_carried_out_leaves_nothing_to_start_or_stop(
     first = plan(status, version, None, there)
     after = [replace(one, status=STOPPING) if one.id in first.stop else one for one in there]
     after += [a_replica(f"new-{n}", ReplicaStatus.PENDING, version=number) for n, number in enumerate(first.start)]
-    second = plan(first.status, version, first.live.get("e1"), after)
+    second = plan(first.status, version, serves(first, None), after)
     assert (second.start, second.stop) == ((), ())
 
 

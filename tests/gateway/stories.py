@@ -16,6 +16,15 @@ def backend(agent: Agent, replica: str = "replica-1", *, draining: bool = False)
     return Backend(replica, agent.address, agent.port, draining)
 
 
+def pool(*backends: Backend, version: int = 1, weight: int = 100, keeps: bool = False) -> Pool:
+    return Pool(version, weight, backends, keeps)
+
+
+def lone(name: str, hosts: tuple[str, ...], backends: tuple[Backend, ...], why: Unavailable | None = None) -> Route:
+    """A route to one version."""
+    return Route(name, hosts, (pool(*backends),), unavailable=why)
+
+
 def route(
     *backends: Backend,
     host: str = HOST,
@@ -23,7 +32,7 @@ def route(
     guard: Guard = OPEN,
     unavailable: Unavailable | None = None,
 ) -> Route:
-    return Route(name, (host,), (Pool(1, 100, backends),), guard, unavailable)
+    return Route(name, (host,), (pool(*backends),), guard, unavailable)
 
 
 def leading_to(*agents: Agent) -> Snapshot:

@@ -17,11 +17,11 @@ from roost_server.engines.engine import OnProgress
 from roost_server.engines.faults import Fault
 from roost_server.engines.simulated import FAULT_VARIABLE, SimulatedEngine, SimulatedImages
 from roost_server.gateway.simulated import SimulatedGateway
-from roost_server.operations import caller, runtimes, setup, waiting
+from roost_server.operations import caller, endpoints, runtimes, setup, versions, waiting
 from roost_server.operations.caller import Caller
 from roost_server.operations.capacity import Capacity
-from roost_server.operations.runtimes import Context
-from roost_server.operations.views import RuntimeView
+from roost_server.operations.context import Context
+from roost_server.operations.views import EndpointView, RuntimeView
 from roost_server.reconcilers.probe import Prober
 from roost_server.server import Platform
 from roost_server.settings import Settings
@@ -135,7 +135,10 @@ class Rig:
         return view
 
     async def update(self, name: str, **document: Any) -> None:
-        await runtimes.replace_config(self.context, self.caller, name, config(**document), None)
+        await versions.replace_config(self.context, self.caller, name, config(**document), None)
+
+    async def endpoint(self, name: str, endpoint: str | None = None) -> EndpointView:
+        return await endpoints.get(self.context, self.caller, name, endpoint)
 
     async def act(self, verb: str, name: str) -> RuntimeView:
         """`start` or `stop`."""
@@ -191,7 +194,8 @@ class Rig:
         """Replicas that get new requests for a host label, by the gateway's last snapshot."""
         for route in self.gateway.snapshot.routes if self.gateway.snapshot else ():
             if f"{name_or_host}.localhost" in route.hosts:
-                return [backend.replica_id for backend in route.backends if not backend.draining]
+                pools = [pool for pool in route.pools if pool.weight]
+                return [each.replica_id for pool in pools for each in pool.backends if not each.draining]
         return []
 
 
@@ -199,7 +203,9 @@ class Rig:
 async def opened(folder: Path, database_url: str, **options: Any) -> AsyncIterator[Rig]:
     """A prepared rig, on a database with its tables, whose loops do not run yet."""
     settings = Settings(
-        data_dir=folder, engine="simulated", **{"drain_seconds": 2.0, "stop_grace_seconds": 0.05, **options}
+        data_dir=folder,
+        engine="simulated",
+        **{"drain_seconds": 2.0, "stop_grace_seconds": 0.05, "rollback_seconds": 0, **options},
     )
     store = open_store(database_url)
     engine, images, gateway = MoodyEngine(), HealingImages(), RememberingGateway()

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,9 +22,9 @@ from roost_server.api.protocol import EnvelopeProtocol
 from roost_server.domain import errors
 from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
-from roost_server.operations import setup
+from roost_server.operations import sessions, setup
 from roost_server.operations.capacity import Capacity
-from roost_server.operations.runtimes import Context
+from roost_server.operations.context import Context
 from roost_server.reconcilers import replica_work
 from roost_server.reconcilers.chores import ChoresReconciler
 from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
@@ -76,7 +77,7 @@ class Platform:
             store, self.engine, images, routes, settings.image_keep_hours, settings.data_dir / "uploads"
         )
         return [
-            Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine), 8),
+            Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),
             Loop(store, tables.replicas, ReplicasReconciler(work), 16),
             Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
             Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
@@ -120,7 +121,7 @@ class Server:
         settings = self.settings
         store = await self._open_store(stack)
         engine, images = parts.build_engine(settings)
-        gateway = parts.build_gateway(settings)
+        gateway = parts.build_gateway(settings, partial(sessions.assign, store))
         await parts.start(engine)
         stack.push_async_callback(parts.close, engine)
         await gateway.start()

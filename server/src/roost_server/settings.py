@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     tls_key: Path | None = Field(None, description="The private key of the gateway's certificate (PEM).")
     gateway_workers: int = Field(2, ge=1, le=64, description="Envoy worker threads.")
     drain_seconds: float = Field(30.0, ge=0, le=3600, description="How long requests in flight may go on at a stop.")
+    rollback_seconds: float = Field(
+        600.0,
+        ge=0,
+        le=86_400,
+        description="How long a replaced version stays ready, so that going back is quick.",
+    )
     stop_grace_seconds: float = Field(10.0, ge=0, le=600, description="Between a replica's stop signal and its kill.")
     network_cidr: str | None = Field(
         None,

@@ -12,7 +12,7 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 from roost_server.domain.runtime import UUID
 from roost_server.engines.engine import Engine
 from roost_server.operations.caller import Caller, authenticate
-from roost_server.operations.runtimes import Context
+from roost_server.operations.context import Context
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Runtimes over HTTP."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -16,7 +16,6 @@ from roost_server.operations.views import RuntimeView
 
 router = APIRouter(tags=["runtimes"])
 
-NO_PASSWORD: Any = {"config": {"build": {"auth": {"password"}}}}
 Label = Annotated[str, StringConstraints(pattern=f"^{LABEL_KEY.pattern}=", max_length=320)]
 
 
@@ -30,11 +29,6 @@ class CreateRuntime(BaseModel):
 class DescribeRuntime(BaseModel):
     model_config = ConfigDict(extra="forbid")
     description: str = Field(max_length=500)
-
-
-class Config(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    config: RuntimeConfig
 
 
 async def _after(api: Api, caller: Caller, view: RuntimeView, wait: float) -> models.Runtime:
@@ -113,21 +107,7 @@ async def stop_runtime(runtime: str, api: ApiOf, caller: CallerOf, wait: Wait = 
     return await _after(api, caller, await runtimes.stop(api.context, caller, runtime), wait)
 
 
-@router.get("/runtimes/{runtime}/config", responses=documented(), response_model_exclude=NO_PASSWORD)
-async def get_config(runtime: str, api: ApiOf, caller: CallerOf, response: Response) -> Config:
-    """The latest version's configuration, complete."""
-    row, config = await runtimes.get_config(api.context, caller, runtime)
-    response.headers["ETag"] = f'"{row.revision}"'
-    return Config(config=config)
-
-
-@router.put("/runtimes/{runtime}/config", responses=documented(409), response_model_exclude=NO_PASSWORD)
-async def replace_config(
-    runtime: str, body: Config, api: ApiOf, caller: CallerOf, expected: Expected, response: Response, wait: Wait = 0
-) -> Config:
-    """Replace the configuration; omitted fields return to their defaults. Always makes a new version."""
-    row = await runtimes.replace_config(api.context, caller, runtime, body.config, expected)
-    if wait:
-        await runtimes.wait(api.context, caller, row.id, wait)
-    response.headers["ETag"] = f'"{row.revision}"'
-    return body
+@router.post("/runtimes/{runtime}/restart", responses=documented(409))
+async def restart_runtime(runtime: str, api: ApiOf, caller: CallerOf, wait: Wait = 0) -> models.Runtime:
+    """Replace every replica by a new one of the latest version, without downtime."""
+    return await _after(api, caller, await runtimes.restart(api.context, caller, runtime), wait)

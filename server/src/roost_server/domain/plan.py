@@ -1,39 +1,96 @@
-"""What a runtime needs next: which replicas start and stop, which version serves, and how it stands. Pure."""
+"""What a runtime needs next: which replicas start and stop, which versions serve, and how it stands. Pure.
 
+Three rules carry everything: a version gets weight only when it has the replicas for it; a replica stops only when
+nothing that serves needs it; what was replaced stays ready for a while, so that going back is only a change of routes.
+"""
+
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from roost_server.domain.endpoint import Endpoint
+from roost_server.domain import standing
+from roost_server.domain.endpoint import Endpoint, Weights
 from roost_server.domain.replica import Replica, ReplicaStatus
-from roost_server.domain.runtime import PASSING, Runtime, Status, Wanted
+from roost_server.domain.runtime import Runtime, Status, Wanted
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many replicas one version may have, and what scaling last decided (None before it did)."""
+
+    least: int = 1
+    most: int = 1
+    decided: int | None = None
+
+    @property
+    def wanted(self) -> int:
+        return min(self.most, max(self.least, self.decided or 0))
+
+
+@dataclass(frozen=True)
+class Move:
+    """What an endpoint serves from now on, and what it keeps ready of before."""
+
+    live: Weights
+    live_version: int | None
+    kept_version: int | None = None
+    kept_until: datetime | None = None
+    kept_sessions: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`start` names a version once per replica to insert; `live` holds only the endpoints that change."""
+    """`start` names a version once per replica to insert; `moves` holds only the endpoints that change; `scale` the
+    versions that must be larger than decided before, to carry what they take over; `look_again` a time."""
 
     status: Status
     reason: str | None = None
     message: str | None = None
     start: tuple[int, ...] = ()
     stop: tuple[str, ...] = ()
-    live: dict[str, int | None] = field(default_factory=dict)
+    moves: dict[str, Move] = field(default_factory=dict)
+    scale: dict[int, int] = field(default_factory=dict)
+    look_again: datetime | None = None
     gone: bool = False
 
 
+@dataclass(frozen=True)
+class Clock:
+    """The time, and how long a replaced version is kept ready."""
+
+    now: datetime
+    keep_seconds: float
+
+
 def decide(
-    runtime: Runtime, endpoints: Sequence[Endpoint], counts: Mapping[int, int], replicas: Sequence[Replica]
+    runtime: Runtime,
+    endpoints: Sequence[Endpoint],
+    sizes: Mapping[int, Size],
+    replicas: Sequence[Replica],
+    clock: Clock,
 ) -> Plan:
-    """The plan. `counts` gives the wanted number of replicas of each version that an endpoint targets or serves."""
-    if runtime.wanted != Wanted.RUNNING:
+    """The plan. `sizes` has every version that an endpoint should serve, serves or keeps."""
+    running = [endpoint for endpoint in endpoints if endpoint.wanted == Wanted.RUNNING]
+    if runtime.wanted != Wanted.RUNNING or not running:
         return _wind_down(runtime, endpoints, replicas)
-    live = {endpoint.id: _live(endpoint, runtime, counts, replicas) for endpoint in endpoints}
-    needed = {endpoint.target(runtime.version) for endpoint in endpoints} | {v for v in live.values() if v is not None}
-    start, stop = _adjust(needed, counts, replicas)
-    status, reason, message = _standing(runtime, endpoints, live, needed, counts, replicas)
-    changed = {endpoint.id: live[endpoint.id] for endpoint in endpoints if live[endpoint.id] != endpoint.live_version}
-    return Plan(status, reason, message, start, stop, changed)
+    counts = _counts(runtime, running, sizes)
+    moves = _moves(runtime, endpoints, counts, replicas, clock)
+    after = [moves.get(endpoint.id) or _as_it_is(endpoint) for endpoint in endpoints]
+    needed = {version for endpoint in running for version in endpoint.shares(runtime.applied_version)}
+    needed |= {version for move in after for version in move.live}
+    kept = {move.kept_version for move in after if move.kept_version is not None}
+    start, stop = _adjust(runtime, {version: counts[version] for version in needed}, kept, replicas)
+    status, reason, message = standing.of_runtime(
+        runtime,
+        {endpoint.id: endpoint.shares(runtime.applied_version) for endpoint in running},
+        {endpoint.id: move.live for endpoint, move in zip(endpoints, after, strict=True)},
+        {version: sizes[version].least for version in needed},
+        replicas,
+    )
+    scale = {version: counts[version] for version in needed if counts[version] != sizes[version].wanted}
+    return Plan(status, reason, message, start, stop, moves, scale, _soonest(after))
 
 
 def _wind_down(runtime: Runtime, endpoints: Sequence[Endpoint], replicas: Sequence[Replica]) -> Plan:
@@ -41,72 +98,86 @@ def _wind_down(runtime: Runtime, endpoints: Sequence[Endpoint], replicas: Sequen
     still = Status.DELETING if deleting else Status.STOPPING
     status = still if replicas or deleting else Status.STOPPED
     stop = tuple(replica.id for replica in replicas if replica.status != ReplicaStatus.STOPPING)
-    live: dict[str, int | None] = {e.id: None for e in endpoints if e.live_version is not None}
-    return Plan(status, stop=stop, live=live, gone=deleting and not replicas)
+    moves = {e.id: Move({}, None) for e in endpoints if e.live or e.live_version is not None or e.kept_version}
+    return Plan(status, stop=stop, moves=moves, gone=deleting and not replicas)
 
 
-def _live(endpoint: Endpoint, runtime: Runtime, counts: Mapping[int, int], replicas: Sequence[Replica]) -> int | None:
-    """The target once all its wanted replicas are ready; until then what served before."""
-    target = endpoint.target(runtime.version)
-    ready = sum(r.version == target and r.status == ReplicaStatus.READY for r in replicas)
-    return target if ready >= counts[target] else endpoint.live_version
+def _counts(runtime: Runtime, running: Sequence[Endpoint], sizes: Mapping[int, Size]) -> dict[int, int]:
+    """How many replicas each version is to have: its own size, and enough for the share that it is to take over."""
+    counts = {version: size.wanted for version, size in sizes.items()}
+    for endpoint in running:
+        carrying = sum(sizes[version].wanted for version in endpoint.live)
+        for version, weight in endpoint.shares(runtime.applied_version).items():
+            if endpoint.live.get(version, 0) < weight:
+                enough = min(sizes[version].most, math.ceil(carrying * weight / 100))
+                counts[version] = max(counts[version], enough)
+    return counts
+
+
+def _moves(
+    runtime: Runtime,
+    endpoints: Sequence[Endpoint],
+    counts: Mapping[int, int],
+    replicas: Sequence[Replica],
+    clock: Clock,
+) -> dict[str, Move]:
+    ready = Counter(replica.version for replica in replicas if replica.status == ReplicaStatus.READY)
+    moves = {}
+    for endpoint in endpoints:
+        shares = endpoint.shares(runtime.applied_version)
+        if shares != endpoint.live and all(ready[version] >= counts[version] for version in shares):
+            moves[endpoint.id] = _move(endpoint, shares, clock)
+        elif endpoint.kept_until is not None and endpoint.kept_until <= clock.now:
+            moves[endpoint.id] = Move(endpoint.live, endpoint.live_version)
+    return moves
+
+
+def _move(endpoint: Endpoint, shares: Weights, clock: Clock) -> Move:
+    """To `shares`. The version that served alone before is kept when another one now does."""
+    alone = next(iter(shares)) if len(shares) == 1 else None
+    replaced = endpoint.live_version
+    if not shares:
+        return Move({}, None)
+    if alone is None or replaced is None or alone == replaced or clock.keep_seconds <= 0:
+        kept = None if endpoint.kept_version in shares else endpoint.kept_version
+        until, sessions = (endpoint.kept_until, endpoint.kept_sessions) if kept is not None else (None, False)
+        return Move(shares, alone or replaced, kept, until, sessions)
+    until = clock.now + timedelta(seconds=clock.keep_seconds)
+    return Move(shares, alone, replaced, until, kept_sessions=replaced in endpoint.live and len(endpoint.live) > 1)
+
+
+def _as_it_is(endpoint: Endpoint) -> Move:
+    return Move(
+        endpoint.live, endpoint.live_version, endpoint.kept_version, endpoint.kept_until, endpoint.kept_sessions
+    )
+
+
+def _soonest(moves: Iterable[Move]) -> datetime | None:
+    return min((move.kept_until for move in moves if move.kept_until is not None), default=None)
 
 
 def _adjust(
-    needed: set[int], counts: Mapping[int, int], replicas: Sequence[Replica]
+    runtime: Runtime, counts: Mapping[int, int], kept: set[int], replicas: Sequence[Replica]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Replicas of the current generation up to the counts; others go when those are ready."""
     staying = [replica for replica in replicas if replica.status != ReplicaStatus.STOPPING]
-    have = Counter(replica.version for replica in staying)
-    start = [v for v in sorted(needed) for _ in range(counts[v] - have[v])]
+    start: list[int] = []
     stop: list[str] = []
-    for version in have:
-        surplus = have[version] - (counts[version] if version in needed else 0)
-        ready_last = sorted(
-            (replica for replica in staying if replica.version == version),
-            key=lambda replica: replica.status == ReplicaStatus.READY,
-        )
-        stop += [replica.id for replica in ready_last[: max(0, surplus)]]
+    for version, wanted in sorted(counts.items()):
+        of_version = [replica for replica in staying if replica.version == version]
+        current = _ready_last(replica for replica in of_version if replica.generation == runtime.generation)
+        older = _ready_last(replica for replica in of_version if replica.generation != runtime.generation)
+        start += [version] * (wanted - len(current))
+        stop += _surplus(current, wanted)
+        replaced = sum(replica.status == ReplicaStatus.READY for replica in current) >= wanted
+        stop += _surplus(older, 0 if replaced else wanted)
+    stop += [replica.id for replica in staying if replica.version not in counts and replica.version not in kept]
     return tuple(start), tuple(stop)
 
 
-def _standing(
-    runtime: Runtime,
-    endpoints: Sequence[Endpoint],
-    live: Mapping[str, int | None],
-    needed: set[int],
-    counts: Mapping[int, int],
-    replicas: Sequence[Replica],
-) -> tuple[Status, str | None, str | None]:
-    waiting = [
-        r
-        for r in replicas
-        if r.version in needed
-        and r.status != ReplicaStatus.STOPPING
-        and not (r.status == ReplicaStatus.READY and r.routed)
-    ]
-    moved = all(live[endpoint.id] == endpoint.target(runtime.version) for endpoint in endpoints)
-    present = Counter(r.version for r in replicas if r.status != ReplicaStatus.STOPPING)
-    if moved and not waiting and all(present[v] >= counts[v] for v in needed):
-        return Status.ACTIVE, None, None
-    targets = {endpoint.target(runtime.version) for endpoint in endpoints}
-    for replica in waiting:
-        if replica.version in targets and replica.reason not in PASSING:
-            return Status.ERROR, replica.reason, _trouble(runtime, live, replica)
-    told = next((r for r in waiting if r.reason is not None), None)
-    reason, message = (told.reason, told.message) if told else (None, None)
-    return _on_the_way(runtime, live, moved), reason, message
+def _ready_last(replicas: Iterable[Replica]) -> list[Replica]:
+    return sorted(replicas, key=lambda replica: replica.status == ReplicaStatus.READY)
 
 
-def _trouble(runtime: Runtime, live: Mapping[str, int | None], replica: Replica) -> str | None:
-    serving = {version for version in live.values() if version is not None}
-    if serving and replica.version not in serving:
-        others = ", ".join(f"version {version}" for version in sorted(serving))
-        return f"version {replica.version} did not start: {replica.message} ({others} keeps serving)"
-    return replica.message
-
-
-def _on_the_way(runtime: Runtime, live: Mapping[str, int | None], moved: bool) -> Status:
-    if runtime.status in (Status.CREATING, Status.UPDATING, Status.STARTING):
-        return runtime.status
-    nothing_serves = all(version is None for version in live.values())
-    return Status.STARTING if moved or nothing_serves else Status.UPDATING
+def _surplus(replicas: Sequence[Replica], wanted: int) -> list[str]:
+    return [replica.id for replica in replicas[: max(0, len(replicas) - wanted)]]

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from roost_server.domain import endpoint as hosts
 from roost_server.domain.config import RuntimeConfig
-from roost_server.domain.endpoint import AGENT_PORT, DEFAULT
+from roost_server.domain.endpoint import AGENT_PORT
 from roost_server.domain.replica import ReplicaStatus
-from roost_server.domain.route import Backend, Route, Snapshot, Unavailable
+from roost_server.domain.route import OPEN, Backend, Guard, Pool, Route, Snapshot, Unavailable
 from roost_server.domain.runtime import Status
 
 
@@ -22,9 +22,14 @@ class RoutedRuntime(NamedTuple):
 
 
 class RoutedEndpoint(NamedTuple):
+    """`live` is percent by version; `kept` the version that keeps the sessions which began with it, if any."""
+
     id: str
-    name: str
-    live_version: int | None
+    is_default: bool
+    is_stopped: bool
+    live: tuple[tuple[int, int], ...]
+    kept: int | None = None
+    guard: Guard = OPEN
 
 
 class RoutedReplica(NamedTuple):
@@ -62,7 +67,8 @@ def snapshot(situated: Iterable[Situated], domain: str) -> Snapshot:
 
 def routed(whole: Snapshot) -> set[str]:
     """Replicas that get new requests under this snapshot."""
-    return {backend.replica_id for route in whole.routes for backend in route.backends if not backend.draining}
+    pools = (pool for route in whole.routes for pool in route.pools if pool.weight or pool.keeps_sessions)
+    return {backend.replica_id for pool in pools for backend in pool.backends if not backend.draining}
 
 
 def routes_of(one: Situated, domain: str) -> tuple[Route, ...]:
@@ -73,46 +79,63 @@ def routes_of(one: Situated, domain: str) -> tuple[Route, ...]:
 def _routes(one: Situated, domain: str) -> Iterable[Route]:
     for endpoint in one.endpoints:
         labels = [endpoint.id]
-        if endpoint.name == DEFAULT:
+        if endpoint.is_default:
             runtime = one.runtime
             labels += [runtime.id, hosts.alias(runtime.name, runtime.workspace, runtime.organization) or ""]
             yield from _exposed(one, endpoint, domain)
         yield Route(
             id=endpoint.id,
             hosts=tuple(f"{label}.{domain}" for label in labels if label),
-            backends=_backends(one, endpoint, None),
-            unavailable=_unavailable(one.runtime),
+            pools=_pools(one, endpoint, None),
+            guard=endpoint.guard,
+            unavailable=_unavailable(one.runtime, endpoint),
         )
 
 
 def _exposed(one: Situated, endpoint: RoutedEndpoint, domain: str) -> Iterable[Route]:
-    ports = one.ports.get(endpoint.live_version or 0)
-    for port in ports.exposed if ports else ():
+    live = (one.ports[version] for version, _ in endpoint.live if version in one.ports)
+    for port in sorted({port for ports in live for port in ports.exposed}):
         yield Route(
             id=f"{endpoint.id}-{port}",
             hosts=(f"{hosts.port_label(port, one.runtime.id)}.{domain}",),
-            backends=_backends(one, endpoint, port),
-            unavailable=_unavailable(one.runtime),
+            pools=_pools(one, endpoint, port),
+            guard=endpoint.guard,
+            unavailable=_unavailable(one.runtime, endpoint),
         )
 
 
-def _backends(one: Situated, endpoint: RoutedEndpoint, port: int | None) -> tuple[Backend, ...]:
-    found = []
-    for replica in one.replicas:
-        draining = replica.status == ReplicaStatus.STOPPING
-        serves = replica.status == ReplicaStatus.READY and replica.version == endpoint.live_version
-        if replica.address and (serves or draining):
-            ports = one.ports.get(replica.version)
-            found.append(Backend(replica.id, replica.address, port or (ports.agent if ports else AGENT_PORT), draining))
-    return tuple(found)
+def _pools(one: Situated, endpoint: RoutedEndpoint, port: int | None) -> tuple[Pool, ...]:
+    """A pool for every version that has replicas: one that gets no weight now may still have requests in flight, and
+    one that will get it soon is known to the gateway already."""
+    weights = dict(endpoint.live)
+    versions = sorted({replica.version for replica in one.replicas})
+    pools = (
+        Pool(version, weights.get(version, 0), _backends(one, version, port), version == endpoint.kept)
+        for version in versions
+        if port is None or version not in one.ports or port in one.ports[version].exposed
+    )
+    return tuple(pool for pool in pools if pool.backends)
 
 
-def _unavailable(runtime: RoutedRuntime) -> Unavailable:
+def _backends(one: Situated, version: int, port: int | None) -> tuple[Backend, ...]:
+    agent = one.ports[version].agent if version in one.ports else AGENT_PORT
+    return tuple(
+        Backend(replica.id, replica.address, port or agent, replica.status == ReplicaStatus.STOPPING)
+        for replica in one.replicas
+        if replica.version == version
+        and replica.address
+        and replica.status in (ReplicaStatus.READY, ReplicaStatus.STOPPING)
+    )
+
+
+def _unavailable(runtime: RoutedRuntime, endpoint: RoutedEndpoint) -> Unavailable:
     match runtime.status:
         case Status.STOPPED | Status.STOPPING:
             return Unavailable("runtime_stopped", f'runtime "{runtime.name}" is stopped; start it to call it', 60)
         case Status.DELETING:
             return Unavailable("runtime_deleting", f'runtime "{runtime.name}" is being deleted', 60)
+        case _ if endpoint.is_stopped:
+            return Unavailable("endpoint_stopped", f'this endpoint of "{runtime.name}" is stopped; start it first', 60)
         case Status.ERROR:
             return Unavailable("no_ready_replica", f'runtime "{runtime.name}" has no ready replica', 10)
         case _:

@@ -13,12 +13,19 @@ class Capacity:
     cpu_cores: float
     memory_mb: int
 
-    def check(self, resources: Resources) -> None:
-        """Raises `Invalid` for one replica that this machine could never run."""
-        if resources.memory_mb > self.memory_mb:
-            raise _too_much("memory_mb", f"{resources.memory_mb} MiB of memory", f"{self.memory_mb} MiB")
-        if resources.cpu_cores > self.cpu_cores:
-            raise _too_much("cpu_cores", f"{resources.cpu_cores:g} CPU cores", f"{self.cpu_cores:g}")
+    def check(self, resources: Resources, *, flavor: str | None = None) -> None:
+        """Raises `Invalid` for one replica that this machine could never run, naming the field that asked for it."""
+        of = f" of flavor {flavor}" if flavor else ""
+        if resources.memory > self.memory_mb:
+            asked, has = f"{resources.memory} MiB of memory{of}", f"{self.memory_mb} MiB"
+            raise _too_much("flavor" if flavor else "memory_mb", asked, has)
+        if resources.cores > self.cpu_cores:
+            asked, has = f"{resources.cores:g} CPU cores{of}", f"{self.cpu_cores:g}"
+            raise _too_much("flavor" if flavor else "cpu_cores", asked, has)
+
+    def holds(self, resources: Resources) -> bool:
+        """Whether this machine could run one such replica."""
+        return resources.memory <= self.memory_mb and resources.cores <= self.cpu_cores
 
 
 def _too_much(name: str, asked: str, has: str) -> errors.Invalid:

@@ -9,7 +9,7 @@ from roost_server.domain.config import RegistryAuth
 from roost_server.domain.image import Image, ImageSource, ImageStatus
 from roost_server.operations import idempotency, sources, waiting
 from roost_server.operations.caller import Caller
-from roost_server.operations.runtimes import Context
+from roost_server.operations.context import Context
 from roost_server.store import events, images, workspaces
 from roost_server.store.images import Push
 from roost_server.store.store import Tx

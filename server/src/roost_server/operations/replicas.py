@@ -2,17 +2,16 @@
 
 from roost_server.domain import errors
 from roost_server.domain.replica import Replica, ReplicaStatus
-from roost_server.domain.version import Version
-from roost_server.operations import runtimes
 from roost_server.operations.caller import Caller
-from roost_server.operations.runtimes import Context
-from roost_server.store import replicas, versions
+from roost_server.operations.context import Context
+from roost_server.operations.finding import find
+from roost_server.store import replicas
 
 
 async def of(context: Context, caller: Caller, id_or_name: str) -> list[Replica]:
     """Of one runtime, oldest first."""
     async with context.store.read() as tx:
-        runtime = await runtimes.find(tx, caller, id_or_name)
+        runtime = await find(tx, caller, id_or_name)
         return await replicas.of(tx, runtime.id)
 
 
@@ -21,7 +20,7 @@ async def choose(context: Context, caller: Caller, id_or_name: str, replica_id: 
 
     Raises `NotFound` for an unknown replica and `Conflict` when none runs."""
     async with context.store.read() as tx:
-        runtime = await runtimes.find(tx, caller, id_or_name)
+        runtime = await find(tx, caller, id_or_name)
         found = await replicas.of(tx, runtime.id)
     if replica_id is not None:
         for replica in found:
@@ -36,12 +35,3 @@ async def choose(context: Context, caller: Caller, id_or_name: str, replica_id: 
             reason=runtime.reason,
         )
     return max(running, key=lambda r: (r.status == ReplicaStatus.READY, r.id))
-
-
-async def page_versions(
-    context: Context, caller: Caller, id_or_name: str, limit: int, before: int | None
-) -> tuple[list[Version], str | None]:
-    """Newest first."""
-    async with context.store.read() as tx:
-        runtime = await runtimes.find(tx, caller, id_or_name)
-        return await versions.page(tx, runtime.id, limit, before)

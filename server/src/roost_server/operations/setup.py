@@ -4,8 +4,8 @@ import secrets
 
 from roost_server.operations import sources
 from roost_server.operations.caller import hash_token
-from roost_server.operations.runtimes import Context
-from roost_server.store import chores, leases, tables, workspaces
+from roost_server.operations.context import Context
+from roost_server.store import chores, flavors, leases, tables, workspaces
 
 DEFAULT_SLUG = "default"
 
@@ -20,6 +20,7 @@ async def prepare(context: Context, admin_token: str | None, *, sole_server: boo
         if await workspaces.find(tx, DEFAULT_SLUG, DEFAULT_SLUG) is None:
             await workspaces.create(tx, DEFAULT_SLUG, DEFAULT_SLUG)
         await sources.builtin(tx)
+        await flavors.insert_standard(tx)
         await chores.ensure(tx)
         if admin_token is not None:
             await workspaces.set_admin_token(tx, hash_token(admin_token))

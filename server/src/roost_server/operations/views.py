@@ -1,10 +1,12 @@
 """What callers are shown of a runtime: the row with what belongs to it, read in one transaction."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roost_server.domain.endpoint import Endpoint
+from roost_server.domain import standing
+from roost_server.domain.endpoint import Endpoint, EndpointStatus
+from roost_server.domain.replica import Replica, ReplicaStatus
 from roost_server.domain.runtime import ReplicaCount, Runtime
 from roost_server.store import endpoints, replicas
 from roost_server.store.store import Tx
@@ -12,22 +14,58 @@ from roost_server.store.workspaces import Workspace
 
 
 @dataclass(frozen=True)
+class EndpointView:
+    """`ready` is how many replicas serve it now."""
+
+    endpoint: Endpoint
+    runtime: Runtime
+    status: EndpointStatus
+    ready: int
+
+
+@dataclass(frozen=True)
 class RuntimeView:
     runtime: Runtime
     workspace: Workspace
-    endpoints: Sequence[Endpoint]
+    endpoints: Sequence[EndpointView]
     replicas: ReplicaCount
 
     @property
     def stale(self) -> bool:
-        """Whether an endpoint does not serve the version it should, yet."""
-        return any(e.live_version not in (None, e.target(self.runtime.version)) for e in self.endpoints)
+        """Whether an endpoint that follows the latest version does not serve it."""
+        latest = {self.runtime.version: 100}
+        rows = (view.endpoint for view in self.endpoints)
+        return any(row.live and row.pinned_version is None and row.live != latest for row in rows)
 
 
 async def view(tx: Tx, workspace: Workspace, *runtimes: Runtime) -> list[RuntimeView]:
     ids = [runtime.id for runtime in runtimes]
-    counts = await replicas.count_ready(tx, *ids)
-    grouped: dict[str, list[Endpoint]] = defaultdict(list)
+    boxes: dict[str, list[Replica]] = defaultdict(list)
+    for replica in await replicas.of(tx, *ids):
+        boxes[replica.runtime_id].append(replica)
+    ends: dict[str, list[Endpoint]] = defaultdict(list)
     for endpoint in await endpoints.of(tx, *ids):
-        grouped[endpoint.runtime_id].append(endpoint)
-    return [RuntimeView(r, workspace, grouped[r.id], counts.get(r.id, ReplicaCount())) for r in runtimes]
+        ends[endpoint.runtime_id].append(endpoint)
+    return [
+        RuntimeView(
+            runtime,
+            workspace,
+            [view_endpoint(runtime, endpoint, boxes[runtime.id]) for endpoint in ends[runtime.id]],
+            count(runtime, ends[runtime.id], boxes[runtime.id]),
+        )
+        for runtime in runtimes
+    ]
+
+
+def view_endpoint(runtime: Runtime, endpoint: Endpoint, boxes: Sequence[Replica]) -> EndpointView:
+    """`boxes` are all replicas of the runtime."""
+    ready = Counter(replica.version for replica in boxes if replica.status == ReplicaStatus.READY)
+    status = standing.of_endpoint(runtime, endpoint, boxes)
+    return EndpointView(endpoint, runtime, status, sum(ready[version] for version in endpoint.live))
+
+
+def count(runtime: Runtime, ends: Sequence[Endpoint], boxes: Sequence[Replica]) -> ReplicaCount:
+    """Of versions that serve or are about to. Those that are on their way out or only kept ready do not count."""
+    needed = {version for end in ends for version in {**end.shares(runtime.applied_version), **end.live}}
+    staying = [one for one in boxes if one.status != ReplicaStatus.STOPPING and one.version in needed]
+    return ReplicaCount(len(staying), sum(one.status == ReplicaStatus.READY for one in staying))

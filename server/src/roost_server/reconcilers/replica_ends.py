@@ -22,7 +22,7 @@ async def record_exit(parts: Parts, work: Work) -> float | None:
     oom = work.box is not None and work.box.oom_killed
     ended = Reason.OUT_OF_MEMORY if oom else Reason.EXITED
     reason = Reason.RESTARTING if was_ready and not oom else ended
-    await fail(parts, work, reason, describe_end(work.box, work.version.config.resources.memory_mb), restart=True)
+    await fail(parts, work, reason, describe_end(work.box, work.version.resources.memory), restart=True)
     return 0.0
 
 

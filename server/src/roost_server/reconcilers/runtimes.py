@@ -1,16 +1,20 @@
 """Runtimes: read everything about one, decide with the pure plan, write the outcome. Touches no engine but for logs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from roost_server.domain import plan
-from roost_server.domain.endpoint import Endpoint
-from roost_server.domain.replica import Replica, ReplicaStatus
+from roost_server.domain.endpoint import Endpoint, Weights
+from roost_server.domain.plan import Clock, Move, Size
+from roost_server.domain.replica import ReplicaStatus
 from roost_server.domain.runtime import Runtime, Status
+from roost_server.domain.version import Version
 from roost_server.engines.engine import Engine, Logs
 from roost_server.reconcilers.loop import held
-from roost_server.store import chores, endpoints, events, leases, replicas, runtimes, tables, versions
+from roost_server.store import chores, endpoints, events, leases, replicas, runtimes, scales, tables, versions
 from roost_server.store.leases import Lease
+from roost_server.store.scales import Scale
 from roost_server.store.store import Store, Tx
 
 
@@ -18,16 +22,17 @@ from roost_server.store.store import Store, Tx
 class RuntimesReconciler:
     store: Store
     engine: Engine
+    keep_seconds: float
 
     async def __call__(self, lease: Lease) -> float | None:
         async with held(self.store, lease) as tx:
             runtime = await runtimes.get(tx, lease.row_id)
             if runtime is None:
                 return None
-            decided = await _decide(tx, runtime)
+            decided = await _decide(tx, runtime, Clock(leases.now(), self.keep_seconds))
             if not decided.gone:
                 await _carry_out(tx, runtime, decided)
-                return None
+                return _seconds_until(decided.look_again)
         if isinstance(self.engine, Logs):
             await self.engine.forget_logs(lease.row_id)
         async with held(self.store, lease) as tx:
@@ -36,37 +41,63 @@ class RuntimesReconciler:
         return None
 
 
-async def _decide(tx: Tx, runtime: Runtime) -> plan.Plan:
+def _seconds_until(moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, (moment - leases.now()).total_seconds())
+
+
+async def _decide(tx: Tx, runtime: Runtime, clock: Clock) -> plan.Plan:
     its_endpoints = await endpoints.of(tx, runtime.id)
     its_replicas = await replicas.of(tx, runtime.id)
-    counts = await _wanted_counts(tx, runtime, its_endpoints, its_replicas)
-    return plan.decide(runtime, its_endpoints, counts, its_replicas)
+    sizes = await _sizes(tx, runtime, its_endpoints)
+    return plan.decide(runtime, its_endpoints, sizes, its_replicas, clock)
 
 
-async def _wanted_counts(
-    tx: Tx, runtime: Runtime, its_endpoints: Sequence[Endpoint], its_replicas: Sequence[Replica]
-) -> dict[int, int]:
-    numbers = {endpoint.target(runtime.version) for endpoint in its_endpoints}
-    numbers |= {endpoint.live_version for endpoint in its_endpoints if endpoint.live_version is not None}
+async def _sizes(tx: Tx, runtime: Runtime, its_endpoints: Sequence[Endpoint]) -> dict[int, Size]:
+    numbers = {runtime.applied_version}
+    for endpoint in its_endpoints:
+        numbers |= endpoint.shares(runtime.applied_version).keys() | endpoint.live.keys()
     found = await versions.in_use(tx, {runtime.id: numbers})
-    return {number: version.config.autoscaling.min_replicas for (_, number), version in found.items()}
+    decided = await scales.of(tx, runtime.id)
+    return {key[1]: _size(version, decided.get(key)) for key, version in found.items()}
+
+
+def _size(version: Version, scale: Scale | None) -> Size:
+    scaling = version.config.autoscaling
+    return Size(scaling.min_replicas, scaling.max_replicas, scale.replicas if scale else None)
 
 
 async def _carry_out(tx: Tx, runtime: Runtime, decided: plan.Plan) -> None:
+    for number, count in decided.scale.items():
+        await scales.put(tx, Scale(runtime.id, number, count))
     for number in decided.start:
-        await replicas.insert(tx, runtime.id, number)
+        await replicas.insert(tx, runtime.id, number, runtime.generation)
     await _stop(tx, runtime, decided.stop)
-    for endpoint_id, version in decided.live.items():
-        await endpoints.set_live(tx, endpoint_id, version)
-        if version is not None:
-            await events.record(
-                tx, runtime.id, "endpoint.moved", f"version {version} serves", data={"version": version}
-            )
+    for endpoint_id, move in decided.moves.items():
+        await _move(tx, runtime, endpoint_id, move)
     changed = await runtimes.set_status(tx, runtime, decided.status, decided.reason, decided.message)
     if changed and decided.status != runtime.status:
         await _record_status(tx, runtime, decided)
-    if decided.stop or decided.live or decided.status != runtime.status:
+    if decided.status == Status.STOPPED:
+        await scales.forget(tx, runtime.id)
+    if decided.stop or decided.moves or decided.status != runtime.status:
         await chores.publish_routes(tx)
+
+
+async def _move(tx: Tx, runtime: Runtime, endpoint_id: str, move: Move) -> None:
+    before = await endpoints.get(tx, endpoint_id)
+    assert before is not None
+    await endpoints.set_live(tx, endpoint_id, **asdict(move))
+    if move.live == before.live or not move.live:
+        return
+    data = {"endpoint": before.name, "live": {str(version): weight for version, weight in move.live.items()}}
+    await events.record(tx, runtime.id, "endpoint.moved", f"{before.name}: {describe(move.live)}", data=data)
+
+
+def describe(live: Weights) -> str:
+    """ "version 2 serves", or "version 1 serves 95 %, version 2 serves 5 %", for people."""
+    if len(live) == 1:
+        return f"version {next(iter(live))} serves"
+    return ", ".join(f"version {version} serves {weight} %" for version, weight in live.items())
 
 
 async def _stop(tx: Tx, runtime: Runtime, ids: Sequence[str]) -> None:

@@ -10,19 +10,19 @@ def spec_of(
     runtime: Runtime, version: Version, image: Image, replica: Replica, stop_grace_seconds: float
 ) -> ReplicaSpec:
     """The box of one replica. Raises nothing: the configuration was validated when the version was made."""
-    config, process = version.config, version.config.process
+    process = version.config.process
     assert image.digest is not None
     return ReplicaSpec(
         id=replica.id,
         runtime_id=runtime.id,
         hostname=runtime.name,
         image_digest=image.digest,
-        resources=config.resources,
+        resources=version.resources,
         command=process.command,
         args=process.args,
         user=process.user,
         workdir=process.workdir,
-        env={**config.runtime_server.env, **_injected(runtime, version, replica, stop_grace_seconds)},
+        env={**version.config.runtime_server.env, **_injected(runtime, version, replica, stop_grace_seconds)},
         stop_grace_seconds=stop_grace_seconds,
     )
 

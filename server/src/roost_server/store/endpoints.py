@@ -98,6 +98,7 @@ async def everything(tx: Tx) -> list[Endpoint]:
 async def set_live(tx: Tx, endpoint_id: str, live: Weights, **values: Any) -> None:
     """Record what serves now, with `live_version` and what is kept of before."""
     await _set(tx, endpoint_id, {"live": live, **values})
+    tx.nudge("runtime_changes")
 
 
 async def update(tx: Tx, endpoint_id: str, **values: Any) -> None:

@@ -7,20 +7,24 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from roost_server.domain.access import Access
 from roost_server.domain.replica import ReplicaStatus
 from roost_server.domain.routing import RoutedEndpoint, RoutedReplica, RoutedRuntime
-from roost_server.domain.runtime import Status
+from roost_server.domain.runtime import Status, Wanted
+from roost_server.store.endpoints import access_of
 from roost_server.store.store import Tx
 from roost_server.store.tables import endpoints, organizations, replicas, runtimes, workspaces
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """All runtimes, and by runtime id their endpoints and replicas, oldest first."""
+    """All runtimes, and by runtime id their endpoints and replicas, oldest first; by endpoint id the access of those
+    that are not open to everybody."""
 
     runtimes: list[RoutedRuntime]
     endpoints: dict[str, list[RoutedEndpoint]]
     replicas: dict[str, list[RoutedReplica]]
+    access: dict[str, Access]
 
 
 @cache
@@ -33,7 +37,9 @@ def _runtimes() -> sa.Select[Any]:
 @cache
 def _endpoints() -> sa.Select[Any]:
     row = endpoints.c
-    return sa.select(row.runtime_id, row.id, row.name, row.live_version).order_by(row.id)
+    kept = sa.case((row.kept_sessions, row.kept_version), else_=None)
+    columns = (row.runtime_id, row.id, row.is_default, row.wanted, row.live, kept, row.access)
+    return sa.select(*columns).order_by(row.id)
 
 
 @cache
@@ -51,9 +57,14 @@ async def read(tx: Tx) -> Traffic:
         ],
         defaultdict(list),
         defaultdict(list),
+        {},
     )
-    for runtime_id, *rest in await tx.tuples(_endpoints()):
-        found.endpoints[runtime_id].append(RoutedEndpoint(*rest))
+    for runtime_id, id_, is_default, wanted, live, kept, access in await tx.tuples(_endpoints()):
+        weights = tuple(sorted((int(version), weight) for version, weight in live.items()))
+        stopped = wanted == Wanted.STOPPED
+        found.endpoints[runtime_id].append(RoutedEndpoint(id_, is_default, stopped, weights, kept))
+        if access is not None:
+            found.access[id_] = access_of(access)
     for runtime_id, id_, version, status, *rest in await tx.tuples(_replicas()):
         found.replicas[runtime_id].append(RoutedReplica(id_, version, ReplicaStatus(status), *rest))
     return found

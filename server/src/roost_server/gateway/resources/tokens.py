@@ -15,7 +15,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.extensions.filters.http.jwt_authn.v3 import config_pb2
 
 from roost_server.domain.route import JwtCheck
-from roost_server.gateway.resources import extensions, keys
+from roost_server.gateway.resources import extensions, headers, keys
 from roost_server.gateway.resources.wire import Resource
 
 FILTER = "envoy.filters.http.jwt_authn"
@@ -24,7 +24,6 @@ FILTER = "envoy.filters.http.jwt_authn"
 PAYLOAD = "payload"
 HEADER = "authorization"
 PREFIXES = ("Bearer ", "bearer ")
-USER_HEADERS = ("x-roost-user-id", "x-greennode-agentbase-user-id")
 CACHED_TOKENS = 500
 """Tokens a worker and provider remembers as verified: a signature costs more than all else that the gateway does with
 a request. The times in a token are looked at each time."""
@@ -47,7 +46,7 @@ def _provider(issuer: str, usable: str, user_claim: str) -> tuple[str, Any]:
         payload_in_metadata=PAYLOAD,
         jwt_cache_config=config_pb2.JwtCacheConfig(jwt_cache_size=CACHED_TOKENS),
         claim_to_headers=[
-            config_pb2.JwtClaimToHeader(header_name=header, claim_name=user_claim) for header in USER_HEADERS
+            config_pb2.JwtClaimToHeader(header_name=header, claim_name=user_claim) for header in headers.USER
         ],
     )
     return hashlib.blake2b(content, digest_size=12).hexdigest(), made

@@ -123,15 +123,15 @@ def _sysctl() -> dict[str, str]:
 
 def limits(resources: Resources, limits_swap: bool) -> dict[str, Any]:
     """No swap: what does not fit into memory is killed, as it would be on a machine of that size."""
-    memory_bytes = resources.memory_mb * 1024 * 1024
+    memory_bytes = resources.memory * 1024 * 1024
     memory = {"limit": memory_bytes} | ({"swap": memory_bytes} if limits_swap else {})
     return {
         "devices": [{"allow": False, "access": "rwm"}],
         "memory": memory,
         "cpu": {
-            "quota": int(resources.cpu_cores * CPU_PERIOD_US),
+            "quota": int(resources.cores * CPU_PERIOD_US),
             "period": CPU_PERIOD_US,
-            "shares": max(2, int(resources.cpu_cores * 1024)),
+            "shares": max(2, int(resources.cores * 1024)),
         },
         "pids": {"limit": resources.max_processes},
     }

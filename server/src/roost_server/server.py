@@ -29,6 +29,7 @@ from roost_server.operations.context import Context
 from roost_server.reconcilers import replica_work
 from roost_server.reconcilers.chores import ChoresReconciler
 from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
+from roost_server.reconcilers.key_sets import KeySetsReconciler
 from roost_server.reconcilers.loop import Loop
 from roost_server.reconcilers.probe import Prober
 from roost_server.reconcilers.replicas import ReplicasReconciler
@@ -93,6 +94,7 @@ class Platform:
             Loop(store, tables.replicas, ReplicasReconciler(work), 16),
             Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
             Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
+            Loop(store, tables.key_sets, KeySetsReconciler(store), 4),
             Loop(store, tables.chores, chores, 3),
         ]
 

@@ -8,13 +8,15 @@ from roost_server.operations.caller import DEFAULT_SLUG, hash_token
 from roost_server.operations.context import Context
 from roost_server.store import chores, flavors, leases, tables, workspaces
 
+CLAIMED = (tables.runtimes, tables.replicas, tables.images, tables.pushes, tables.key_sets, tables.chores)
+
 
 async def prepare(context: Context, admin_token: str | None, *, sole_server: bool) -> str | None:
     """Make what is missing. The admin token, if it was made now; it is not kept in clear anywhere else."""
     async with context.store.write() as tx:
         await workspaces.take_first_turn(tx)
         if sole_server:
-            for table in (tables.runtimes, tables.replicas, tables.images, tables.pushes, tables.chores):
+            for table in CLAIMED:
                 await leases.end_all(tx, table)
         if await workspaces.find(tx, DEFAULT_SLUG, DEFAULT_SLUG) is None:
             await workspaces.create(tx, DEFAULT_SLUG, DEFAULT_SLUG)

@@ -13,11 +13,13 @@ from typing import IO, Any
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from roost_server import parts
 from roost_server.api import app
 from roost_server.api.context import Api
 from roost_server.api.protocol import EnvelopeProtocol
+from roost_server.dialects import agentbase
 from roost_server.domain import errors
 from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
@@ -153,9 +155,14 @@ class _HttpServer(uvicorn.Server):
         self.should_exit = True
 
 
+def application(api: Api) -> FastAPI:
+    """The native API and the dialects, joined."""
+    return app.build(api, [agentbase.DIALECT])
+
+
 def uvicorn_of(api: Api) -> uvicorn.Server:
     config = uvicorn.Config(
-        app.build(api),
+        application(api),
         http=EnvelopeProtocol,
         log_config=None,
         access_log=False,

@@ -3,11 +3,9 @@
 import secrets
 
 from roost_server.operations import sources
-from roost_server.operations.caller import hash_token
+from roost_server.operations.caller import DEFAULT_SLUG, hash_token
 from roost_server.operations.context import Context
 from roost_server.store import chores, flavors, leases, tables, workspaces
-
-DEFAULT_SLUG = "default"
 
 
 async def prepare(context: Context, admin_token: str | None, *, sole_server: bool) -> str | None:

@@ -48,6 +48,11 @@ async def find(tx: Tx, organization: str, slug: str) -> Workspace | None:
     return Workspace(**row) if row else None
 
 
+async def get(tx: Tx, workspace_id: str) -> Workspace | None:
+    row = await tx.first(_WITH_ORGANIZATION.where(workspaces.c.id == workspace_id))
+    return Workspace(**row) if row else None
+
+
 async def take_first_turn(tx: Tx) -> None:
     """Of servers that start at once, let one at a time look for what is missing. SQLite has one writer anyway."""
     if not tx.is_sqlite:

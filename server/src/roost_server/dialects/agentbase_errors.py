@@ -24,7 +24,7 @@ class FieldProblem(BaseModel):
     message: str
 
 
-class ErrorBody(BaseModel):
+class AgentBaseError(BaseModel):
     """Every error under AgentBase's paths."""
 
     code: int = Field(description="The HTTP status.")
@@ -50,14 +50,15 @@ _MEANINGS = {
 def documented(*codes: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` for these and the ones that any route may give."""
     everywhere = (400, 401, 404, 413, 429, 500, 503)
-    return {code: {"model": ErrorBody, "description": _MEANINGS[code]} for code in sorted({*everywhere, *codes})}
+    found = {code: _MEANINGS[code] for code in sorted({*everywhere, *codes})}
+    return {code: {"model": AgentBaseError, "description": what} for code, what in {**found, "4XX": "Another."}.items()}
 
 
 def answer(error: RoostError, request_id: str) -> tuple[int, dict[str, Any]]:
     """The HTTP status, 400 where Roost's own API says 422, and the body."""
     status = 400 if error.code == 422 else error.code
     problems = [FieldProblem(field=_name(item), message=item.msg) for item in error.errors]
-    body = ErrorBody(
+    body = AgentBaseError(
         code=status,
         error=error.type,
         message=_message(error, problems),

@@ -1,10 +1,10 @@
 """AgentBase's bodies: what callers send and what they are shown. Field names are the wire's own."""
 
 import ipaddress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from roost_server.domain.config import ENV_NAME
 
@@ -110,6 +110,17 @@ def _ranges(cidrs: list[str] | None) -> list[str] | None:
     return cidrs
 
 
+def _time(value: object) -> datetime | None:
+    """RFC 3339; a time without a zone is UTC's, an empty text is none."""
+    if value in (None, ""):
+        return None
+    if not isinstance(value, str):
+        raise ValueError("a time is a text such as 2026-01-31T12:00:00Z")
+    time = datetime.fromisoformat(value)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+
+
+Time = Annotated[datetime | None, BeforeValidator(_time)]
 Variables = Annotated[
     dict[str, str], Field(max_length=500, description="Non-sensitive values only."), AfterValidator(_named)
 ]
@@ -169,8 +180,8 @@ class AgentRuntimeEndpointUpdateRequest(Sent):
 class LogSearchRequest(Sent):
     first: int | None = Field(None, alias="from", ge=0, le=5000, strict=True, description="How many to skip.")
     limit: int | None = Field(None, ge=1, le=1000, strict=True, description="100 if left out.")
-    fromTimestamp: datetime | None = None
-    toTimestamp: datetime | None = None
+    fromTimestamp: Time = None
+    toTimestamp: Time = None
     query: str | None = Field(None, max_length=200, description="Only lines with this text, in any case.")
     order: Literal["asc", "desc", "ASC", "DESC"] | None = Field(None, description="Oldest first if left out.")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Set
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from fastapi import APIRouter
 
@@ -71,16 +70,12 @@ async def _matching(engine: Logs, runtime_id: str, query: LogQuery, writers: Set
 
 def _query(search: models.LogSearchRequest) -> LogQuery:
     return LogQuery(
-        since=_utc(search.fromTimestamp),
-        until=_utc(search.toTimestamp),
+        since=search.fromTimestamp,
+        until=search.toTimestamp,
         contains=search.query or None,
         order="desc" if search.order in ("desc", "DESC") else "asc",
         limit=AT_ONCE,
     )
-
-
-def _utc(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time
 
 
 @router.get("/endpoints/{endpoint_id}/events", responses=documented())

@@ -31,10 +31,12 @@ from roost_server.reconcilers import replica_work
 from roost_server.reconcilers.chores import ChoresReconciler
 from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
 from roost_server.reconcilers.loop import Loop
+from roost_server.reconcilers.measuring import Measuring
 from roost_server.reconcilers.probe import Prober
 from roost_server.reconcilers.replicas import ReplicasReconciler
 from roost_server.reconcilers.routes import Routes
 from roost_server.reconcilers.runtimes import RuntimesReconciler
+from roost_server.reconcilers.scaling import Scaling
 from roost_server.reconcilers.watch import watch
 from roost_server.settings import Settings
 from roost_server.store import cipher, migrate, tables
@@ -65,6 +67,7 @@ class Platform:
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """All that must run beside the API, each until it is cancelled."""
         running = [loop.run() for loop in self._loops()]
+        running.append(Measuring(self.context.store, self.engine, self.gateway, self.settings.measure_seconds).run())
         if isinstance(self.engine, Watches):
             running.append(watch(self.context.store, self.engine))
         return running
@@ -76,14 +79,21 @@ class Platform:
         )
         routes = Routes(store, self.gateway, settings.domain)
         chores = ChoresReconciler(
-            store, self.engine, images, routes, settings.image_keep_hours, settings.data_dir / "uploads"
+            store,
+            self.engine,
+            images,
+            routes,
+            Scaling(store, settings.scale_in_seconds),
+            settings.image_keep_hours,
+            settings.metrics_keep_hours,
+            settings.data_dir / "uploads",
         )
         return [
             Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),
             Loop(store, tables.replicas, ReplicasReconciler(work), 16),
             Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
             Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
-            Loop(store, tables.chores, chores, 3),
+            Loop(store, tables.chores, chores, 4),
         ]
 
     def api(self) -> Api:

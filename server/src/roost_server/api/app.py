@@ -4,7 +4,19 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from roost_server.api import endpoints, errors, execs, health, images, logs, replicas, runtimes, texts, versions
+from roost_server.api import (
+    endpoints,
+    errors,
+    execs,
+    health,
+    images,
+    logs,
+    metrics,
+    replicas,
+    runtimes,
+    texts,
+    versions,
+)
 from roost_server.api.context import Api
 from roost_server.api.errors import Dialect
 from roost_server.api.middleware import Envelope
@@ -18,7 +30,7 @@ def build(api: Api, dialects: Sequence[Dialect] = ()) -> FastAPI:
     app.state.api = api
     usable = [Depends(texts.refuse_unusable)]
     workspace = APIRouter(prefix=BASE, dependencies=usable)
-    for room in (runtimes, versions, endpoints, replicas, execs, logs, images):
+    for room in (runtimes, versions, endpoints, replicas, execs, logs, metrics, images):
         workspace.include_router(room.router)
     app.include_router(workspace)
     app.include_router(health.router)

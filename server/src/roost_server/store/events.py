@@ -37,9 +37,9 @@ async def page(tx: Tx, runtime_id: str, limit: int, cursor: str | None) -> tuple
 
 
 async def of_type(tx: Tx, runtime_id: str, type: str) -> list[Event]:
-    """Every event of one type that is still kept, oldest first."""
-    query = sa.select(events).where(events.c.runtime_id == runtime_id, events.c.type == type)
-    return [Event(**row) for row in await tx.all(query.order_by(events.c.id))]
+    """All that are kept of one type."""
+    rows = await tx.all(sa.select(events).where(events.c.runtime_id == runtime_id, events.c.type == type))
+    return [Event(**row) for row in rows]
 
 
 async def trim(tx: Tx, runtime_id: str) -> None:

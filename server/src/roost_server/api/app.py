@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Depends, FastAPI
 
 from roost_server.api import (
+    endpoint_tokens,
     endpoints,
     errors,
     execs,
@@ -12,14 +13,17 @@ from roost_server.api import (
     images,
     logs,
     metrics,
+    oauth,
     replicas,
     runtimes,
+    service_accounts,
     texts,
     versions,
 )
 from roost_server.api.context import Api
 from roost_server.api.errors import Dialect
 from roost_server.api.middleware import Envelope
+from roost_server.api.replica_door import ReplicaDoor
 
 BASE = "/api/v1/org/{org}/ws/{ws}"
 
@@ -30,13 +34,16 @@ def build(api: Api, dialects: Sequence[Dialect] = ()) -> FastAPI:
     app.state.api = api
     usable = [Depends(texts.refuse_unusable)]
     workspace = APIRouter(prefix=BASE, dependencies=usable)
-    for room in (runtimes, versions, endpoints, replicas, execs, logs, metrics, images):
+    rooms = (runtimes, versions, endpoints, endpoint_tokens, service_accounts, replicas, execs, logs, metrics, images)
+    for room in rooms:
         workspace.include_router(room.router)
     app.include_router(workspace)
-    app.include_router(health.router)
+    for router in (health.router, oauth.router):
+        app.include_router(router)
     for dialect in dialects:
         app.include_router(dialect.router, dependencies=usable)
     envelopes = errors.Envelopes(dialects)
     errors.install(app, envelopes)
+    app.add_middleware(ReplicaDoor, address=api.replicas_address)
     app.add_middleware(Envelope, max_body_bytes=api.max_body_bytes, envelopes=envelopes)
     return app

@@ -15,10 +15,11 @@ from roost_server.dialects import (
     agentbase_flavors,
     agentbase_observing,
     agentbase_runtimes,
+    agentbase_tokens,
 )
 from roost_server.domain.errors import RoostError
 
-PREFIXES = ("/agent-runtimes", "/flavors", "/v1/flavors")
+PREFIXES = ("/agent-runtimes", "/flavors", "/v1/flavors", "/accounts-api")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class AgentBase:
 
 def _join() -> APIRouter:
     router = APIRouter(tags=["agentbase"])
-    for room in (agentbase_runtimes, agentbase_endpoints, agentbase_observing, agentbase_flavors):
+    for room in (agentbase_runtimes, agentbase_endpoints, agentbase_observing, agentbase_flavors, agentbase_tokens):
         router.include_router(room.router)
     return router
 

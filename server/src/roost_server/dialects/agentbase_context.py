@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel
 
 from roost_server.domain.runtime import UUID
 from roost_server.engines.engine import Engine
-from roost_server.operations.caller import Caller, authenticate_anywhere
+from roost_server.operations.caller import Asked, Caller, authenticate
 from roost_server.operations.context import Context
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def bare(given: str) -> str:
     return prefixed[1] if prefixed else given
 
 
-_bearer = HTTPBearer(auto_error=False, description="A token of the workspace.")
+_bearer = HTTPBearer(auto_error=False, description="An API token of the workspace, or an access token.")
 
 
 async def caller_of(
@@ -51,7 +51,14 @@ async def caller_of(
 ) -> Caller:
     """Who asks; the workspace is the token's own. Every route depends on this."""
     token = bearer.credentials if bearer else None
-    return await authenticate_anywhere(parts_of(request).context.store, token, request.state.request_id)
+    named = request.path_params.get("runtime_id")
+    asked = Asked(reads=_only_reads(request), runtime=None if named is None else bare(named))
+    return await authenticate(parts_of(request).context.store, token, None, None, request.state.request_id, asked)
+
+
+def _only_reads(request: Request) -> bool:
+    """Logs are searched by POST."""
+    return request.method == "GET" or request.url.path.endswith("/logs")
 
 
 PartsOf = Annotated[Parts, Depends(parts_of)]

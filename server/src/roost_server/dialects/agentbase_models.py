@@ -259,6 +259,21 @@ class LogSearchResult(BaseModel):
     logs: list[LogRecord]
 
 
+class MetricDataPointDouble(BaseModel):
+    timestamp: datetime = Field(description="The step's beginning.")
+    value: float
+
+
+class MetricDataPointLong(BaseModel):
+    timestamp: datetime = Field(description="The step's beginning.")
+    value: int
+
+
+class AgentRuntimeEndpointMetrics(BaseModel):
+    cpuCoresUsage: list[MetricDataPointDouble] = Field(description="Cores, the mean of each step.")
+    memoryBytesUsage: list[MetricDataPointLong] = Field(description="Bytes, the most of each step.")
+
+
 class KubeEventDto(BaseModel):
     message: str
     lastTimestamp: datetime

@@ -18,7 +18,7 @@ from roost_server.dialects.agentbase_context import (
 from roost_server.dialects.agentbase_errors import documented
 from roost_server.domain import errors
 from roost_server.domain.access import Access
-from roost_server.operations import deployments, runtimes
+from roost_server.operations import deployments, runtimes, service_accounts
 
 router = APIRouter()
 
@@ -75,6 +75,23 @@ async def delete_agent_runtime(runtime_id: RuntimeId, parts: PartsOf, caller: Ca
     """Remove a runtime with all its versions, endpoints and logs. Irreversible."""
     await runtimes.delete(parts.context, caller, runtime_id, None)
     return Response()
+
+
+@router.post("/agent-runtimes/{runtime_id}/reset-service-account", responses=documented(409), response_class=Response)
+async def reset_agent_runtime_service_account(runtime_id: RuntimeId, parts: PartsOf, caller: CallerOf) -> Response:
+    """Another secret for its service account; the one before stops working, and new replicas are given the new one."""
+    await service_accounts.reset(parts.context, caller, runtime_id)
+    return Response()
+
+
+router.add_api_route(
+    "/agent-runtimes/{runtime_id}/reset-service-account",
+    reset_agent_runtime_service_account,
+    methods=["PATCH"],
+    responses=documented(409),
+    response_class=Response,
+    operation_id="reset_agent_runtime_service_account_by_patch",
+)
 
 
 @router.get("/agent-runtimes/{runtime_id}/versions", responses=documented())

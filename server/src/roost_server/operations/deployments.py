@@ -9,19 +9,16 @@ from dataclasses import dataclass
 
 from roost_server.domain.access import Access
 from roost_server.domain.config import RuntimeConfig
-from roost_server.domain.replica import Replica
 from roost_server.domain.runtime import Runtime
 from roost_server.domain.version import Version
 from roost_server.operations import endpoints, versions
 from roost_server.operations.caller import Caller
 from roost_server.operations.context import Context
 from roost_server.operations.finding import find, find_endpoint, refuse_when_deleting
-from roost_server.operations.views import EndpointView, RuntimeView, view, view_endpoint
-from roost_server.store import events, replicas, runtimes, workspaces
+from roost_server.operations.views import EndpointView, RuntimeView, view
+from roost_server.store import runtimes, workspaces
 from roost_server.store import versions as version_rows
 from roost_server.store.store import Tx
-
-READY = "replica.ready"
 
 
 @dataclass(frozen=True)
@@ -97,22 +94,3 @@ async def page_endpoints(
     """Oldest first; how many there are on all pages."""
     found = await endpoints.listed(context, caller, id_or_name)
     return found[(number - 1) * size :][:size], len(found)
-
-
-async def writers(
-    context: Context, caller: Caller, id_or_name: str, endpoint: str
-) -> tuple[EndpointView, frozenset[str]]:
-    """An endpoint, and the ids of the replicas of its versions, past ones included: whose logs are its logs."""
-    async with context.store.read() as tx:
-        runtime = await find(tx, caller, id_or_name)
-        row = await find_endpoint(tx, runtime, endpoint)
-        boxes = await replicas.of(tx, runtime.id)
-        past = await events.of_type(tx, runtime.id, READY)
-    shown = view_endpoint(runtime, row, boxes)
-    its_versions = {row.target(runtime.applied_version), row.live_version, *row.live, *(row.split or ())}
-    ids = {event.replica_id for event in past if event.data.get("version") in its_versions}
-    return shown, frozenset({*_of(boxes, its_versions), *(one for one in ids if one is not None)})
-
-
-def _of(boxes: list[Replica], its_versions: set[int | None]) -> set[str]:
-    return {replica.id for replica in boxes if replica.version in its_versions}

@@ -21,6 +21,7 @@ from roost_server.store import (
     leases,
     replicas,
     runtimes,
+    service_accounts,
     tables,
     workspaces,
 )
@@ -56,6 +57,7 @@ async def create(
         runtime = await runtimes.insert(tx, caller.workspace_id, name, description, config.metadata.labels)
         _, image = await versions.make(context, tx, caller, runtime.id, 1, config)
         await endpoints.insert(tx, runtime.id, DEFAULT, is_default=True, access=access)
+        await service_accounts.ensure(tx, runtime.id, context.cipher)
         await idempotency.remember(tx, caller, runtime.id)
         await record(tx, caller, runtime, "runtime.create")
         await events.record(tx, runtime.id, "runtime.created", f"created with {image.reference}")

@@ -16,7 +16,8 @@ IMAGE = "registry.example.com/team/agent"
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("roost")
-    with served.running(folder, stop_grace_seconds="0.05", drain_seconds="0.2", rollback_seconds="0") as started:
+    quick = {"stop_grace_seconds": "0.05", "drain_seconds": "0.2", "rollback_seconds": "0", "measure_seconds": "1"}
+    with served.running(folder, **quick) as started:
         yield started
 
 

@@ -1,7 +1,7 @@
 """AgentBase's runtime service over HTTP: what its documents show with curl."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -275,20 +275,38 @@ def test_logs_are_searched_by_place_time_and_text(http: httpx.Client, agent: Sho
     assert http.post(f"{path}/logs").json() == everything
 
 
-def test_an_endpoints_logs_are_those_of_its_version_also_when_it_is_stopped(http: httpx.Client, agent: Shown) -> None:
+def test_an_endpoints_logs_are_those_of_what_it_served_also_when_it_is_stopped(
+    http: httpx.Client, agent: Shown
+) -> None:
     path = f"/agent-runtimes/{agent['id']}"
     first = http.post(f"{path}/endpoints", json={"name": "first", "version": 1}).json()
     http.patch(path, json=spec("v2", command=["serve"]))
     active(http, agent["id"], 2)
-    latest = f"{path}/endpoints/{default(http, agent['id'])['id']}"
+    second = http.post(f"{path}/endpoints", json={"name": "second", "version": 2}).json()
+    until(lambda: http.get(f"{path}/endpoints/{second['id']}").json()["liveVersion"] == 2)
 
-    def told(of: str) -> list[str]:
-        return [line["content"] for line in http.post(f"{of}/logs", json={}).json()["logs"]]
+    def told(endpoint: Shown) -> list[str]:
+        answer = http.post(f"{path}/endpoints/{endpoint['id']}/logs", json={})
+        return [line["content"] for line in answer.json()["logs"]]
 
-    assert (told(f"{path}/endpoints/{first['id']}"), told(latest)) == (["started the image"], ["started serve"])
-    http.post(f"{latest}/stop")
-    until(lambda: http.get(latest).json()["status"] == "STOPPED")
-    assert told(latest) == ["started serve"]
+    everything = {"first": ["started the image"], "second": ["started serve"]}
+    everything["DEFAULT"] = [*everything["first"], *everything["second"]]
+    assert {one["name"]: told(one) for one in (default(http, agent["id"]), first, second)} == everything
+    for one in (default(http, agent["id"]), second, first):
+        http.post(f"{path}/endpoints/{one['id']}/stop")
+    until(lambda: http.get(path).json()["status"] == "STOPPED")
+    assert {one["name"]: told(one) for one in (default(http, agent["id"]), first, second)} == everything
+
+
+def test_metrics_are_two_series(http: httpx.Client, agent: Shown) -> None:
+    path = f"/agent-runtimes/{agent['id']}/endpoints/{default(http, agent['id'])['id']}/metrics"
+    until(lambda: http.get(path).json()["memoryBytesUsage"])
+    told = http.get(path).json()
+    assert set(told) == {"cpuCoresUsage", "memoryBytesUsage"}
+    assert told["memoryBytesUsage"][0]["value"] == 1 << 20 and told["cpuCoresUsage"][0]["value"] >= 0
+    assert datetime.fromisoformat(told["memoryBytesUsage"][0]["timestamp"]) <= datetime.now(UTC)
+    past = {"fromTimestamp": "2020-01-01T00:00:00Z", "toTimestamp": "2020-01-02T00:00:00Z"}
+    assert http.get(path, params=past).json() == {"cpuCoresUsage": [], "memoryBytesUsage": []}
 
 
 def test_an_endpoints_events_are_told_newest_first(http: httpx.Client, agent: Shown) -> None:

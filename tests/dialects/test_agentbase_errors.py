@@ -132,6 +132,19 @@ def test_a_search_that_cannot_be(http: httpx.Client, agent: Shown, search: Shown
     refused(http.post(f"/agent-runtimes/{agent['id']}/logs", json=search), 400, field)
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"fromTimestamp": "yesterday"},
+        {"fromTimestamp": "2026-01-02T00:00:00Z", "toTimestamp": "2026-01-01T00:00:00Z"},
+        {"fromTimestamp": "2999-01-01T00:00:00Z"},
+    ],
+)
+def test_a_time_of_metrics_that_cannot_be(http: httpx.Client, agent: Shown, params: Shown) -> None:
+    path = f"/agent-runtimes/{agent['id']}/endpoints/{default(http, agent['id'])['id']}/metrics"
+    refused(http.get(path, params=params), 400, "fromTimestamp")
+
+
 @pytest.mark.parametrize(("parameter", "value"), [("page", 0), ("page", "x"), ("size", 0), ("size", 1001)])
 def test_a_page_that_cannot_be(http: httpx.Client, parameter: str, value: Any) -> None:
     refused(http.get("/agent-runtimes", params={parameter: value}), 400, parameter)
@@ -142,6 +155,14 @@ def test_a_runtime_that_is_not_there(http: httpx.Client, path: str) -> None:
     assert UNKNOWN in refused(http.get(f"/agent-runtimes/runtime-{UNKNOWN}{path}"), 404)["message"]
 
 
+def test_changing_a_runtime_that_is_not_there(http: httpx.Client) -> None:
+    path = f"/agent-runtimes/runtime-{UNKNOWN}"
+    refused(http.patch(path, json=spec()), 404)
+    refused(http.delete(path), 404)
+    refused(http.post(f"{path}/reset-service-account"), 404)
+    refused(http.post(f"{path}/endpoints", json={"name": "canary", "version": 1}), 404)
+
+
 def test_an_endpoint_that_is_not_there(http: httpx.Client, agent: Shown) -> None:
     one = f"/agent-runtimes/{agent['id']}/endpoints/endpoint-{UNKNOWN}"
     refused(http.get(one), 404)
@@ -150,6 +171,7 @@ def test_an_endpoint_that_is_not_there(http: httpx.Client, agent: Shown) -> None
     for verb in ("start", "stop", "logs"):
         refused(http.post(f"{one}/{verb}"), 404)
     refused(http.get(f"{one}/events"), 404)
+    refused(http.get(f"{one}/metrics"), 404)
 
 
 @pytest.mark.parametrize("path", ["/agent-runtimes", "/flavors", "/v1/flavors", "/agent-runtimes/a/endpoints/b/events"])

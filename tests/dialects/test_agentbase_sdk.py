@@ -91,6 +91,15 @@ def test_logs_of_a_runtime_and_of_an_endpoint(client: RuntimeClient, name: str) 
     assert theirs.total_count == 1 and theirs.logs[0].timestamp == found.logs[0].timestamp
 
 
+def test_metrics_of_an_endpoint(client: RuntimeClient, name: str) -> None:
+    runtime = client.create(request=request(name)).id
+    endpoint = client.list_endpoints(id=runtime).listData[0].id
+    until(lambda: client.get_endpoint_metrics(id=runtime, endpointId=endpoint).memory_bytes_usage)
+    found = client.get_endpoint_metrics(id=runtime, endpointId=endpoint, fromTimestamp="2020-01-01T00:00:00Z")
+    assert found.memory_bytes_usage[0].value == 1 << 20
+    assert found.cpu_cores_usage[0].timestamp == found.memory_bytes_usage[0].timestamp
+
+
 def test_a_private_image_whose_versions_the_package_can_read(client: RuntimeClient, name: str) -> None:
     auth = models.AgentRuntimeImageAuth(enabled=True, username="robot", password="a-registry-password")
     runtime = client.create(request=request(name, image_auth=auth))
@@ -140,7 +149,10 @@ async def test_the_same_without_blocking(client: RuntimeClient, name: str) -> No
     assert found.logs[0].content == "started serve"
     theirs = await client.get_endpoint_logs_async(id=created.id, endpointId=made.id, request=models.LogSearchRequest())
     assert theirs.total_count >= 1
+    measured = await client.get_endpoint_metrics_async(id=created.id, endpointId=made.id)
+    assert measured.cpu_cores_usage is not None
     assert len(await client.list_all_async()) >= 1
+    await client.reset_service_account_async(id=created.id)
     assert (await client.delete_endpoint_async(id=created.id, endpointId=made.id)).id == made.id
     await client.delete_async(id=created.id)
     await client.close()

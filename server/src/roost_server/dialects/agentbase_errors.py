@@ -50,8 +50,9 @@ _MEANINGS = {
 def documented(*codes: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` for these and the ones that any route may give."""
     everywhere = (400, 401, 404, 413, 429, 500, 503)
-    found = {code: _MEANINGS[code] for code in sorted({*everywhere, *codes})}
-    return {code: {"model": AgentBaseError, "description": what} for code, what in {**found, "4XX": "Another."}.items()}
+    found: dict[int | str, str] = {code: _MEANINGS[code] for code in sorted({*everywhere, *codes})}
+    found["4XX"] = "Anything else that the caller can put right."
+    return {code: {"model": AgentBaseError, "description": what} for code, what in found.items()}
 
 
 def answer(error: RoostError, request_id: str) -> tuple[int, dict[str, Any]]:

@@ -14,12 +14,13 @@ from typing import IO, Any
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from roost_server import parts
 from roost_server.api import app
 from roost_server.api.context import Api
 from roost_server.api.protocol import EnvelopeProtocol
-from roost_server.dialects import agentbase_tokens
+from roost_server.dialects import agentbase
 from roost_server.domain import errors
 from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
@@ -31,10 +32,12 @@ from roost_server.reconcilers.chores import ChoresReconciler
 from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
 from roost_server.reconcilers.key_sets import KeySetsReconciler
 from roost_server.reconcilers.loop import Loop
+from roost_server.reconcilers.measuring import Measuring
 from roost_server.reconcilers.probe import Prober
 from roost_server.reconcilers.replicas import ReplicasReconciler
 from roost_server.reconcilers.routes import Routes
 from roost_server.reconcilers.runtimes import RuntimesReconciler
+from roost_server.reconcilers.scaling import Scaling
 from roost_server.reconcilers.spec import Surroundings
 from roost_server.reconcilers.watch import watch
 from roost_server.settings import Settings
@@ -69,6 +72,7 @@ class Platform:
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """All that must run beside the API, each until it is cancelled."""
         running = [loop.run() for loop in self._loops()]
+        running.append(Measuring(self.context.store, self.engine, self.gateway, self.settings.measure_seconds).run())
         if isinstance(self.engine, Watches):
             running.append(watch(self.context.store, self.engine))
         return running
@@ -87,7 +91,14 @@ class Platform:
         )
         routes = Routes(store, self.gateway, settings.domain)
         chores = ChoresReconciler(
-            store, self.engine, images, routes, settings.image_keep_hours, settings.data_dir / "uploads"
+            store,
+            self.engine,
+            images,
+            routes,
+            Scaling(store, settings.scale_in_seconds),
+            settings.image_keep_hours,
+            settings.metrics_keep_hours,
+            settings.data_dir / "uploads",
         )
         return [
             Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),
@@ -95,7 +106,7 @@ class Platform:
             Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
             Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
             Loop(store, tables.key_sets, KeySetsReconciler(store), 4),
-            Loop(store, tables.chores, chores, 3),
+            Loop(store, tables.chores, chores, 4),
         ]
 
     def api(self) -> Api:
@@ -178,9 +189,14 @@ class _HttpServer(uvicorn.Server):
         self.should_exit = True
 
 
+def application(api: Api) -> FastAPI:
+    """The native API and the dialects, joined."""
+    return app.build(api, [agentbase.DIALECT])
+
+
 def uvicorn_of(api: Api) -> uvicorn.Server:
     config = uvicorn.Config(
-        app.build(api, agentbase_tokens.router),
+        application(api),
         http=EnvelopeProtocol,
         log_config=None,
         access_log=False,

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     http_port: int = Field(7080, ge=1, le=65535, description="The gateway's port for plain HTTP.")
     https_port: int = Field(7443, ge=1, le=65535, description="The gateway's port for TLS.")
     domain: str = Field("localhost", description="Runtimes are reached at one label under this domain.")
+    access_token_seconds: int = Field(
+        1800, ge=60, le=86_400, description="How long an access token of the token endpoint is good for."
+    )
     database_url: str | None = Field(
         None,
         description="PostgreSQL as postgresql://user:password@host/name; SQLite in the data directory if unset.",

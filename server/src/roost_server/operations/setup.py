@@ -8,6 +8,7 @@ from roost_server.operations.context import Context
 from roost_server.store import chores, flavors, leases, tables, workspaces
 
 DEFAULT_SLUG = "default"
+_CLAIMED = (tables.runtimes, tables.replicas, tables.images, tables.pushes, tables.chores, tables.canaries)
 
 
 async def prepare(context: Context, admin_token: str | None, *, sole_server: bool) -> str | None:
@@ -15,7 +16,7 @@ async def prepare(context: Context, admin_token: str | None, *, sole_server: boo
     async with context.store.write() as tx:
         await workspaces.take_first_turn(tx)
         if sole_server:
-            for table in (tables.runtimes, tables.replicas, tables.images, tables.pushes, tables.chores):
+            for table in _CLAIMED:
                 await leases.end_all(tx, table)
         if await workspaces.find(tx, DEFAULT_SLUG, DEFAULT_SLUG) is None:
             await workspaces.create(tx, DEFAULT_SLUG, DEFAULT_SLUG)

@@ -84,8 +84,8 @@ class Deployed:
     def point(self, **change: Any) -> None:
         self.api.patch("/endpoints/DEFAULT", params={"wait": 60}, json=change).raise_for_status()
 
-    def active(self) -> Runtime:
-        return self.runtime.wait()
+    def active(self) -> None:
+        until(lambda: self.runtime.refresh().status == "active", 60)
 
     def serves(self, version: int) -> None:
         until(lambda: whoami(self.runtime)["version"] == str(version))
@@ -96,7 +96,7 @@ class Deployed:
 
 
 def test_nothing_that_changes_a_runtime_fails_a_request(own: Callable[..., Installation], tmp_path: Path) -> None:
-    roost = own(measure_seconds="1", scale_in_seconds="5").start()
+    roost = own(measure_seconds="1", scale_in_seconds="5", rollback_seconds="600").start()
     deployed = Deployed(roost)
     with load(roost, deployed.runtime, tmp_path) as steady:
         steady.progress()

@@ -2,7 +2,19 @@
 
 from fastapi import APIRouter, Depends, FastAPI
 
-from roost_server.api import endpoints, errors, execs, health, images, logs, replicas, runtimes, texts, versions
+from roost_server.api import (
+    endpoints,
+    errors,
+    execs,
+    flavors,
+    health,
+    images,
+    logs,
+    replicas,
+    runtimes,
+    texts,
+    versions,
+)
 from roost_server.api.context import Api
 from roost_server.api.middleware import Envelope
 
@@ -14,7 +26,7 @@ def build(api: Api) -> FastAPI:
     app = FastAPI(title="Roost", version="1", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     app.state.api = api
     workspace = APIRouter(prefix=BASE, dependencies=[Depends(texts.refuse_unusable)])
-    for room in (runtimes, versions, endpoints, replicas, execs, logs, images):
+    for room in (runtimes, versions, endpoints, replicas, execs, logs, images, flavors):
         workspace.include_router(room.router)
     app.include_router(workspace)
     app.include_router(health.router)

@@ -12,7 +12,7 @@ from api.envelopes import refused
 
 FIELDS = {
     "id", "name", "description", "status", "reason", "message", "version", "replicas", "url", "alias_url",
-    "endpoints", "stale", "labels", "revision", "created_at", "updated_at",
+    "endpoints", "stale", "applied_version", "labels", "revision", "created_at", "updated_at",
 }  # fmt: skip
 
 

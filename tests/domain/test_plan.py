@@ -1,9 +1,11 @@
 """What a runtime needs next, as stories."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 from roost_server.domain.endpoint import Endpoint, Weights
-from roost_server.domain.plan import Clock, Plan, Size, decide
+from roost_server.domain.plan import Clock, Move, Plan, Size, decide
 from roost_server.domain.replica import Replica, ReplicaStatus
 from roost_server.domain.runtime import Reason, Runtime, Status, Wanted
 
@@ -125,3 +127,113 @@ def test_deleting_is_gone_when_the_last_replica_is() -> None:
 def test_starting_while_replicas_still_stop_makes_new_ones() -> None:
     decided = plan(a_runtime(Status.STARTING), [a_replica("old", STOPPING)], an_endpoint(live=None))
     assert (decided.status, decided.start) == (Status.STARTING, (1,))
+
+
+def decided(
+    runtime: Runtime, replicas: Sequence[Replica], *endpoints: Endpoint, sizes: dict[int, Size], keep: float = 600.0
+) -> Plan:
+    return decide(runtime, endpoints, sizes, replicas, Clock(THEN, keep))
+
+
+LATER = THEN + timedelta(seconds=600)
+
+
+def test_what_was_replaced_stays_ready_and_going_back_to_it_is_a_change_of_routes_alone() -> None:
+    both = [a_replica("one"), a_replica("two", version=2)]
+    forward = plan(a_runtime(Status.UPDATING, version=2), both)
+    assert forward.moves["e1"] == Move({2: 100}, 2, kept_version=1, kept_until=LATER)
+    assert (forward.start, forward.stop, forward.look_again) == ((), (), LATER)
+    back = plan(
+        a_runtime(Status.UPDATING, version=2),
+        both,
+        an_endpoint(live=2, pinned=1, kept_version=1, kept_until=LATER),
+    )
+    assert back.moves["e1"] == Move({1: 100}, 1, kept_version=2, kept_until=LATER)
+    assert (back.start, back.stop) == ((), ())
+
+
+def test_only_the_version_replaced_last_is_kept() -> None:
+    three = [a_replica("one"), a_replica("two", version=2), a_replica("three", version=3)]
+    end = an_endpoint(live=2, kept_version=1, kept_until=LATER)
+    made = plan(a_runtime(Status.UPDATING, version=3), three, end)
+    assert (made.moves["e1"].kept_version, made.stop) == (2, ("one",))
+
+
+def test_without_a_window_nothing_is_kept() -> None:
+    both = [a_replica("one"), a_replica("two", version=2)]
+    sizes = {1: Size(), 2: Size()}
+    made = decided(a_runtime(Status.UPDATING, version=2), both, an_endpoint(), sizes=sizes, keep=0)
+    assert (made.moves["e1"].kept_version, made.stop) == (None, ("one",))
+
+
+def test_a_split_starts_the_other_version_and_gets_its_weight_only_with_the_replicas_for_it() -> None:
+    split = an_endpoint(split={1: 50, 2: 50})
+    old = [a_replica(f"old-{n}") for n in range(4)]
+    sizes = {1: Size(1, 10, decided=4), 2: Size(1, 10)}
+    first = decided(a_runtime(version=2, applied=1), old, split, sizes=sizes)
+    assert (first.start, first.moves, first.scale) == ((2, 2), {}, {2: 2})
+    new = [a_replica("new-1", version=2), a_replica("new-2", STARTING, version=2)]
+    sizes[2] = Size(1, 10, decided=2)
+    assert decided(a_runtime(version=2, applied=1), [*old, *new], split, sizes=sizes).moves == {}
+    new[1] = a_replica("new-2", version=2)
+    made = decided(a_runtime(version=2, applied=1), [*old, *new], split, sizes=sizes)
+    assert (made.moves["e1"].live, made.moves["e1"].live_version, made.stop) == ({1: 50, 2: 50}, 1, ())
+
+
+def test_a_version_that_takes_over_everything_is_first_as_large_as_what_it_replaces_up_to_its_most() -> None:
+    old = [a_replica(f"old-{n}") for n in range(5)]
+    sizes = {1: Size(1, 5, decided=5), 2: Size(1, 3)}
+    made = decided(a_runtime(Status.UPDATING, version=2), old, an_endpoint(), sizes=sizes)
+    assert (made.start, made.scale) == ((2, 2, 2), {2: 3})
+
+
+def test_a_split_that_ends_with_the_new_version_keeps_the_old_one_with_its_sessions() -> None:
+    ended = an_endpoint(live=1, pinned=2)
+    was = {"live": {1: 50, 2: 50}}
+    both = [a_replica("one"), a_replica("two", version=2)]
+    made = plan(a_runtime(version=2, applied=1), both, replace(ended, **was))
+    assert made.moves["e1"] == Move({2: 100}, 2, kept_version=1, kept_until=LATER, kept_sessions=True)
+
+
+def test_a_split_that_ends_with_the_old_version_gives_the_new_one_up_at_once() -> None:
+    both = [a_replica("one"), a_replica("two", version=2)]
+    made = plan(a_runtime(version=2, applied=1), both, replace(an_endpoint(live=1), live={1: 75, 2: 25}))
+    assert made.moves["e1"] == Move({1: 100}, 1)
+    assert made.stop == ("two",)
+
+
+def test_a_version_that_is_only_recorded_starts_nothing() -> None:
+    made = plan(a_runtime(version=2, applied=1), [a_replica()])
+    assert (made.status, made.start, made.moves) == (Status.ACTIVE, (), {})
+
+
+def test_replicas_of_an_older_generation_serve_until_their_successors_are_ready() -> None:
+    runtime = a_runtime(Status.UPDATING, generation=2)
+    old = [a_replica("a"), a_replica("b")]
+    assert plan(runtime, old, counts={1: 2}).start == (1, 1)
+    half = [*old, a_replica("c", generation=2), a_replica("d", STARTING, generation=2)]
+    waiting = plan(runtime, half, counts={1: 2})
+    assert (waiting.status, waiting.start, waiting.stop) == (Status.UPDATING, (), ())
+    whole = [*old, a_replica("c", generation=2), a_replica("d", generation=2)]
+    assert set(plan(runtime, whole, counts={1: 2}).stop) == {"a", "b"}
+
+
+def test_more_replicas_than_the_least_are_no_reason_to_be_less_than_active() -> None:
+    sizes = {1: Size(1, 3, decided=3)}
+    there = [a_replica("one"), a_replica("two", STARTING)]
+    made = decided(a_runtime(), there, an_endpoint(), sizes=sizes)
+    assert (made.status, made.start) == (Status.ACTIVE, (1,))
+
+
+def test_a_stopped_endpoint_gives_up_only_what_no_other_needs() -> None:
+    ends = [an_endpoint(live=2), an_endpoint(live=1, pinned=1, id="e2", wanted=Wanted.STOPPED)]
+    made = plan(a_runtime(version=2), [a_replica("one"), a_replica("two", version=2)], *ends)
+    assert (live(made), made.stop, made.status) == ({"e2": {}}, ("one",), Status.ACTIVE)
+
+
+def test_a_runtime_whose_endpoints_are_all_stopped_is_stopped() -> None:
+    end = an_endpoint(wanted=Wanted.STOPPED)
+    going = plan(a_runtime(Status.STOPPING), [a_replica("one")], end)
+    assert (going.status, going.stop) == (Status.STOPPING, ("one",))
+    gone = plan(a_runtime(Status.STOPPING), [], replace(end, live={}, live_version=None))
+    assert (gone.status, gone.gone) == (Status.STOPPED, False)

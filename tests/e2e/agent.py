@@ -4,7 +4,8 @@ GET /health   200, or what HEALTH says           GET /stream   server-sent event
 GET /whoami   version, process, replica          GET /hold     no answer; /left counts callers who went away
 POST /echo    the request as it arrived          GET /ws       WebSocket: every text comes back in upper case
 POST /slow    answers after a /push              GET /waiting  how many wait for a /push
-GET /end?N    the process ends with code N
+GET /end?N    the process ends with code N     POST /pause?N answers after N seconds
+POST /burn?N  uses a core for N seconds, beside  Listens only after START_SECONDS.
 """
 
 import asyncio
@@ -89,6 +90,18 @@ async def slow(reader, writer, *_) -> None:
     await reply(writer, {"slow": True})
 
 
+async def pause(reader, writer, method, target, headers, body) -> None:
+    await asyncio.sleep(float(target.partition("?")[2]))
+    await reply(writer, {"paused": True})
+
+
+async def burn(reader, writer, method, target, headers, body) -> None:
+    seconds = float(target.partition("?")[2])
+    program = f"import time; end = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
+    await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    await reply(writer, {"burning": seconds})
+
+
 async def stream(reader, writer, *_) -> None:
     queue: asyncio.Queue = asyncio.Queue()
     pushed.add(queue)
@@ -159,6 +172,8 @@ ACTIONS = {
     "/push": push,
     "/waiting": waiting,
     "/slow": slow,
+    "/pause": pause,
+    "/burn": burn,
     "/stream": stream,
     "/hold": hold,
     "/left": count_left,
@@ -168,6 +183,7 @@ ACTIONS = {
 
 
 async def main() -> None:
+    await asyncio.sleep(float(os.environ.get("START_SECONDS", "0")))
     server = await asyncio.start_server(serve, "0.0.0.0", PORT)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     print(f"version {os.environ.get('VERSION')} listens on {PORT}", flush=True)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from roost_server.domain.route import Backend, Route, Snapshot, Unavailable
+from roost_server.domain.route import Backend, Pool, Route, Snapshot, Unavailable
 
 from gateway.upstreams import Agent
 
@@ -16,8 +16,17 @@ def backend(agent: Agent, replica: str = "replica-1", *, draining: bool = False)
     return Backend(replica, agent.address, agent.port, draining)
 
 
+def pool(*backends: Backend, version: int = 1, weight: int = 100, keeps: bool = False) -> Pool:
+    return Pool(version, weight, backends, keeps)
+
+
+def lone(name: str, hosts: tuple[str, ...], backends: tuple[Backend, ...], why: Unavailable | None = None) -> Route:
+    """A route to one version."""
+    return Route(name, hosts, (pool(*backends),), unavailable=why)
+
+
 def route(*backends: Backend, host: str = HOST, name: str = "r1", unavailable: Unavailable | None = None) -> Route:
-    return Route(name, (host,), backends, unavailable)
+    return lone(name, (host,), backends, unavailable)
 
 
 def leading_to(*agents: Agent) -> Snapshot:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from roost_server.domain.route import Backend, Route, Snapshot
+from roost_server.domain.route import Backend, Pool, Route, Snapshot
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
 
@@ -36,8 +36,8 @@ async def main(data_dir, run_dir, http_port, https_port, backend_port):
         Path(data_dir), Path(run_dir), http_host="127.0.0.1", http_port=int(http_port), https_port=int(https_port),
         workers=1))
     await gateway.start()
-    backend = Backend("replica-1", "127.0.0.1", int(backend_port))
-    await gateway.publish(Snapshot((Route("r1", ("agent.localhost",), (backend,)),)))
+    pool = Pool(1, 100, (Backend("replica-1", "127.0.0.1", int(backend_port)),))
+    await gateway.publish(Snapshot((Route("r1", ("agent.localhost",), (pool,)),)))
     print(gateway.pid, flush=True)
     await asyncio.Event().wait()
 

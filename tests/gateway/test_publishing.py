@@ -134,11 +134,11 @@ async def test_only_what_changed_is_sent(gateway):
         routes = [route(backend(up), host=f"h{n}.localhost", name=f"r{n}") for n in range(50)]
         await gateway.publish(Snapshot(tuple(routes)))
         before = await told(gateway)
-        routes[7] = dataclasses.replace(routes[7], backends=(backend(other),))
+        routes[7] = route(backend(other), host="h7.localhost", name="r7")
         await gateway.publish(Snapshot(tuple(routes)))
         after = await told(gateway)
     changed = {key for key in after if after[key] != before[key]}
-    assert changed == {("endpoint_config", "h1/r7"), ("endpoint_config", "h2/r7")}
+    assert changed == {("endpoint_config", "h1/r7/1"), ("endpoint_config", "h2/r7/1")}
 
 
 async def test_a_route_that_envoy_would_refuse_harms_no_other(gateway, client):

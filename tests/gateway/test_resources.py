@@ -15,7 +15,7 @@ from roost_server.gateway.resources.clusters import CLUSTER, ENDPOINTS
 from roost_server.gateway.resources.virtual_hosts import ROUTES, ROUTES_NAME
 from roost_server.gateway.resources.wire import Resource
 
-from gateway.stories import STOPPED
+from gateway.stories import STOPPED, lone
 
 ONE = Backend("one", "10.0.0.1", 8080)
 TWO = Backend("two", "10.0.0.2", 8080)
@@ -41,8 +41,8 @@ def virtual_hosts(builder: Builder, *routes: Route) -> dict[str, object]:
 
 
 def test_a_route_has_a_cluster_for_http1_and_one_for_grpc_with_the_same_endpoints(builder):
-    catalog = builder.build(Snapshot((Route("r", ("a.localhost",), (TWO, ONE)),)), {})
-    assert list(catalog[CLUSTER]) == list(catalog[ENDPOINTS]) == ["h1/r", "h2/r"]
+    catalog = builder.build(Snapshot((lone("r", ("a.localhost",), (TWO, ONE)),)), {})
+    assert list(catalog[CLUSTER]) == list(catalog[ENDPOINTS]) == ["h1/r/1", "h2/r/1"]
     for name, resource in catalog[ENDPOINTS].items():
         assignment = decode(resource, endpoint_pb2.ClusterLoadAssignment())
         assert assignment.cluster_name == name
@@ -50,8 +50,8 @@ def test_a_route_has_a_cluster_for_http1_and_one_for_grpc_with_the_same_endpoint
 
 
 def test_a_draining_backend_stays_listed_and_is_marked(builder):
-    catalog = builder.build(Snapshot((Route("r", ("a.localhost",), (ONE, LEAVING)),)), {})
-    assignment = decode(catalog[ENDPOINTS]["h1/r"], endpoint_pb2.ClusterLoadAssignment())
+    catalog = builder.build(Snapshot((lone("r", ("a.localhost",), (ONE, LEAVING)),)), {})
+    assignment = decode(catalog[ENDPOINTS]["h1/r/1"], endpoint_pb2.ClusterLoadAssignment())
     health = [each.health_status for each in assignment.endpoints[0].lb_endpoints]
     assert health == [health_check_pb2.HEALTHY, health_check_pb2.DRAINING]
 
@@ -72,7 +72,7 @@ def test_a_draining_backend_stays_listed_and_is_marked(builder):
 def test_a_route_forwards_when_a_backend_takes_requests_and_else_says_why(
     builder, backends, unavailable, forwards, reason
 ):
-    host = virtual_hosts(builder, Route("r", ("a.localhost",), backends, unavailable))["r"]
+    host = virtual_hosts(builder, lone("r", ("a.localhost",), backends, unavailable))["r"]
     assert [rule.HasField("route") for rule in host.routes] == ([True] * 3 if forwards else [False])
     if not forwards:
         answer = host.routes[0].direct_response
@@ -81,8 +81,8 @@ def test_a_route_forwards_when_a_backend_takes_requests_and_else_says_why(
 
 
 def test_grpc_goes_to_the_http2_cluster_and_only_get_is_sent_again_after_it_was_seen(builder):
-    rules = virtual_hosts(builder, Route("r", ("a.localhost",), (ONE,)))["r"].routes
-    assert [rule.route.cluster for rule in rules] == ["h2/r", "h1/r", "h1/r"]
+    rules = virtual_hosts(builder, lone("r", ("a.localhost",), (ONE,)))["r"].routes
+    assert [rule.route.cluster for rule in rules] == ["h2/r/1", "h1/r/1", "h1/r/1"]
     assert rules[0].match.HasField("grpc")
     assert rules[1].match.headers[0].string_match.exact == "GET"
     assert [",reset" in rule.route.retry_policy.retry_on for rule in rules] == [False, True, False]
@@ -102,13 +102,13 @@ def test_grpc_goes_to_the_http2_cluster_and_only_get_is_sent_again_after_it_was_
     ],
 )
 def test_hosts_that_envoy_would_refuse_or_read_as_patterns_are_left_out(builder, hosts, kept):
-    made = virtual_hosts(builder, Route("r", hosts, (ONE,)))
+    made = virtual_hosts(builder, lone("r", hosts, (ONE,)))
     assert [list(each.domains) for each in made.values()] == ([] if kept == [] else [kept or list(hosts)])
 
 
 def test_a_host_that_is_there_twice_belongs_to_the_first_route(builder):
-    first = Route("first", ("a.localhost",), (ONE,))
-    second = Route("second", ("a.localhost", "b.localhost"), (TWO,))
+    first = lone("first", ("a.localhost",), (ONE,))
+    second = lone("second", ("a.localhost", "b.localhost"), (TWO,))
     for _ in range(2):
         made = virtual_hosts(builder, first, second)
         assert {name: list(each.domains) for name, each in made.items()} == {
@@ -119,42 +119,42 @@ def test_a_host_that_is_there_twice_belongs_to_the_first_route(builder):
 
 
 def test_a_route_id_that_is_there_twice_counts_once(builder):
-    made = virtual_hosts(builder, Route("r", ("a.localhost",), (ONE,)), Route("r", ("b.localhost",), (TWO,)))
+    made = virtual_hosts(builder, lone("r", ("a.localhost",), (ONE,)), lone("r", ("b.localhost",), (TWO,)))
     assert [list(each.domains) for each in made.values()] == [["a.localhost"]]
 
 
 def test_of_two_backends_with_one_address_the_one_that_takes_requests_counts(builder):
     leaving = Backend("old", ONE.address, ONE.port, draining=True)
     for backends in ((leaving, ONE), (ONE, leaving)):
-        catalog = builder.build(Snapshot((Route("r", ("a.localhost",), backends),)), {})
-        assignment = decode(catalog[ENDPOINTS]["h1/r"], endpoint_pb2.ClusterLoadAssignment())
+        catalog = builder.build(Snapshot((lone("r", ("a.localhost",), backends),)), {})
+        assignment = decode(catalog[ENDPOINTS]["h1/r/1"], endpoint_pb2.ClusterLoadAssignment())
         assert [each.health_status for each in assignment.endpoints[0].lb_endpoints] == [health_check_pb2.HEALTHY]
 
 
 def test_a_message_that_is_very_long_is_cut(builder):
     long = Unavailable("exited", "cannot reach this runtime: " + "ü" * 100_000)
-    answer = virtual_hosts(builder, Route("r", ("a.localhost",), (), long))["r"].routes[0].direct_response
+    answer = virtual_hosts(builder, lone("r", ("a.localhost",), (), long))["r"].routes[0].direct_response
     assert len(answer.body.inline_string.encode()) < 64 * 1024
     assert json.loads(answer.body.inline_string)["detail"].startswith("cannot reach this runtime: ü")
 
 
 def test_a_cluster_stays_the_same_when_backends_change(builder):
-    before = builder.build(Snapshot((Route("r", ("a.localhost",), (ONE,)),)), {})
-    after = builder.build(Snapshot((Route("r", ("a.localhost", "b.localhost"), (TWO, LEAVING)),)), {})
+    before = builder.build(Snapshot((lone("r", ("a.localhost",), (ONE,)),)), {})
+    after = builder.build(Snapshot((lone("r", ("a.localhost", "b.localhost"), (TWO, LEAVING)),)), {})
     assert before[CLUSTER] == after[CLUSTER]
     assert before[ENDPOINTS] != after[ENDPOINTS]
     assert before[ROUTES] != after[ROUTES]
 
 
 def test_another_builder_gives_equal_versions(builder, settings):
-    snapshot = Snapshot((Route("r", ("a.localhost",), (ONE, TWO)), Route("s", ("b.localhost",), (), STOPPED)))
+    snapshot = Snapshot((lone("r", ("a.localhost",), (ONE, TWO)), lone("s", ("b.localhost",), (), STOPPED)))
     assert builder.build(snapshot, {}) == Builder(settings, secrets.one_per_host()).build(snapshot, {})
 
 
 def test_what_is_joined_from_bytes_is_what_the_library_reads(builder):
-    catalog = builder.build(Snapshot((Route("r", ("a.localhost",), (ONE,)),)), {})
-    cluster = decode(catalog[CLUSTER]["h1/r"], cluster_pb2.Cluster())
-    assert cluster.name == "h1/r"
+    catalog = builder.build(Snapshot((lone("r", ("a.localhost",), (ONE,)),)), {})
+    cluster = decode(catalog[CLUSTER]["h1/r/1"], cluster_pb2.Cluster())
+    assert cluster.name == "h1/r/1"
     assert cluster.common_lb_config.healthy_panic_threshold.value == 0
     assert wire.varint(300) == b"\xac\x02"
 

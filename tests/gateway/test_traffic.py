@@ -133,7 +133,7 @@ async def test_requests_are_counted_by_route_for_prometheus(gateway, client):
         await gateway.publish(leading_to(up))
         for _ in range(3):
             await client(HOST).get("/")
-    assert 'envoy_cluster_upstream_rq_total{envoy_cluster_name="h1/r1"} 3' in await gateway.metrics()
+    assert 'envoy_cluster_upstream_rq_total{envoy_cluster_name="h1/r1/1"} 3' in await gateway.metrics()
 
 
 async def test_replicas_share_the_requests(gateway, client):

@@ -38,7 +38,7 @@ async def test_stop_removes_the_boxes_and_keeps_the_runtime(rig: Rig) -> None:
 async def _answers(rig: Rig, host: str, reason: str) -> bool:
     assert rig.gateway.snapshot is not None
     (route,) = [r for r in rig.gateway.snapshot.routes if f"{host}.localhost" in r.hosts]
-    return route.backends == () and route.unavailable is not None and route.unavailable.reason == reason
+    return route.pools == () and route.unavailable is not None and route.unavailable.reason == reason
 
 
 async def test_a_stopped_runtime_starts_again(rig: Rig) -> None:

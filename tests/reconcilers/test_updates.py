@@ -19,7 +19,9 @@ def serving(snapshot: Snapshot, host: str) -> set[str]:
         backend.replica_id
         for route in snapshot.routes
         if f"{host}.localhost" in route.hosts
-        for backend in route.backends
+        for pool in route.pools
+        if pool.weight
+        for backend in pool.backends
         if not backend.draining
     }
 
@@ -92,7 +94,7 @@ async def test_a_broken_update_keeps_the_old_version_serving_and_says_why(rig: R
     assert (view.runtime.message or "").startswith("version 2 did not start: exited with code 1")
     assert "version 1 keeps serving" in (view.runtime.message or "")
     assert rig.backends(created.runtime.id) == [old.id]
-    assert view.endpoints[0].live_version == 1
+    assert view.endpoints[0].endpoint.live == {1: 100}
 
 
 async def test_an_update_to_an_image_that_cannot_be_had_keeps_the_old_version_serving(rig: Rig) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from roost_server.domain.config import Build, RegistryAuth, RuntimeConfig, Source
 from roost_server.domain.image import ImageSource, ImageStatus
-from roost_server.domain.replica import ReplicaStatus
-from roost_server.store import events, idempotency, images, migrate, replicas, runtimes, versions
+from roost_server.domain.version import Version
+from roost_server.store import events, idempotency, images, leases, migrate, replicas, runtimes, versions
 from roost_server.store.cipher import open_cipher
 from roost_server.store.nudges import Nudges
 from roost_server.store.store import Store, open_store
@@ -102,7 +102,7 @@ async def test_a_version_is_read_back_as_it_was_written_without_the_password(
     async with store.write() as tx:
         runtime = await runtimes.insert(tx, workspace.id, "a", "", {})
         image = await images.insert(tx, workspace.id, "r.example.com/agent", ImageSource.PULL, auth=auth, cipher=cipher)
-        await versions.insert(tx, runtime.id, 1, config, image.id)
+        await versions.insert(tx, Version(runtime.id, 1, config, image.id, leases.now()))
     async with store.read() as tx:
         version = await versions.get(tx, runtime.id, 1)
         _, stored = await images.work_of(tx, image.id, cipher)
@@ -145,7 +145,7 @@ async def test_an_image_replaced_by_a_newer_one_is_unused_until_a_version_runs_i
             await images.set_status(tx, image, ImageStatus.READY)
         assert [image.id for image in await images.unused(tx)] == [old.id]
         runtime = await runtimes.insert(tx, workspace.id, "a", "", {})
-        await versions.insert(tx, runtime.id, 1, RuntimeConfig(), old.id)
+        await versions.insert(tx, Version(runtime.id, 1, RuntimeConfig(), old.id, leases.now()))
         assert await images.unused(tx) == []
 
 
@@ -153,8 +153,8 @@ async def test_deleting_a_runtime_takes_all_that_belongs_to_it(store: Store, wor
     async with store.write() as tx:
         image = await images.insert(tx, workspace.id, "agent:latest", ImageSource.BUILD)
         runtime = await runtimes.insert(tx, workspace.id, "a", "", {})
-        await versions.insert(tx, runtime.id, 1, RuntimeConfig(), image.id)
-        replica_id = await replicas.insert(tx, runtime.id, 1)
+        await versions.insert(tx, Version(runtime.id, 1, RuntimeConfig(), image.id, leases.now()))
+        replica_id = await replicas.insert(tx, runtime.id, 1, 1)
         await events.record(tx, runtime.id, "x", "happened")
     async with store.write() as tx:
         await runtimes.delete(tx, runtime.id)
@@ -177,17 +177,6 @@ async def test_events_are_trimmed_to_the_newest(
         await events.trim(tx, runtime.id)
         kept, _ = await events.page(tx, runtime.id, 10, None)
         assert sorted(event.message for event in kept) == ["2", "3", "4"] and await events.crowded(tx) == []
-
-
-async def test_replicas_on_their_way_out_are_not_wanted(store: Store, workspace: Workspace) -> None:
-    async with store.write() as tx:
-        runtime = await runtimes.insert(tx, workspace.id, "a", "", {})
-        await replicas.insert(tx, runtime.id, 1)
-        gone = await replicas.get(tx, await replicas.insert(tx, runtime.id, 1))
-        assert gone is not None
-        await replicas.set_status(tx, gone, ReplicaStatus.STOPPING)
-        counts = await replicas.count_ready(tx, runtime.id)
-    assert (counts[runtime.id].wanted, counts[runtime.id].ready) == (1, 0)
 
 
 async def test_an_idempotency_key_leads_to_its_object(store: Store, workspace: Workspace) -> None:

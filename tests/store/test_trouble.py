@@ -81,7 +81,7 @@ async def test_a_statement_that_makes_no_sense_is_a_bug_and_not_unavailable(stor
 async def test_a_status_decided_on_an_older_state_of_the_row_is_not_written(store: Store, workspace: Workspace) -> None:
     async with store.write() as tx:
         runtime = await runtimes.insert(tx, workspace.id, "a", "", {})
-        seen = await replicas.get(tx, await replicas.insert(tx, runtime.id, 1))
+        seen = await replicas.get(tx, await replicas.insert(tx, runtime.id, 1, 1))
         assert seen is not None
         await replicas.set_status(tx, seen, ReplicaStatus.STOPPING)
     with pytest.raises(Stale):

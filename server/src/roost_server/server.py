@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +22,7 @@ from roost_server.api.protocol import EnvelopeProtocol
 from roost_server.domain import errors
 from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
-from roost_server.operations import setup
+from roost_server.operations import sessions, setup
 from roost_server.operations.capacity import Capacity
 from roost_server.operations.context import Context
 from roost_server.reconcilers import replica_work
@@ -120,7 +121,7 @@ class Server:
         settings = self.settings
         store = await self._open_store(stack)
         engine, images = parts.build_engine(settings)
-        gateway = parts.build_gateway(settings)
+        gateway = parts.build_gateway(settings, partial(sessions.assign, store))
         await parts.start(engine)
         stack.push_async_callback(parts.close, engine)
         await gateway.start()

@@ -50,6 +50,13 @@ class Admin:
         """All that Envoy holds, as its `/config_dump` with endpoints."""
         return dict(json.loads(await self._call("GET", "/config_dump", {"include_eds": ""})))
 
+    async def statistics(self, pattern: str, *, histograms: bool = False) -> bytes:
+        """Statistics of these names that were ever written: lines of numbers, or JSON of histograms in all detail."""
+        query = {"usedonly": "", "filter": pattern}
+        if histograms:
+            query |= {"type": "Histograms", "format": "json", "histogram_buckets": "detailed"}
+        return await self._call("GET", "/stats", query)
+
     async def prometheus(self) -> str:
         """Statistics that were ever written, in Prometheus' text format."""
         return (await self._call("GET", "/stats/prometheus", {"usedonly": ""})).decode()
@@ -68,14 +75,19 @@ class Admin:
 
 
 def busy_clusters(statistics: bytes) -> list[str]:
-    """Names of the clusters that have requests, from lines such as `cluster.h1/r1.upstream_rq_active: 2`."""
+    """Names of the clusters that have requests, from lines such as `cluster.h1/r1/3.upstream_rq_active: 2`."""
     lines = (line.rpartition(": ") for line in statistics.decode().splitlines())
     return [name.removeprefix(_PREFIX).removesuffix(_SUFFIX) for name, _, requests in lines if requests != "0"]
 
 
 def matching(names: Iterable[str]) -> str:
     """A pattern for exactly these clusters. In statistics Envoy writes a colon as an underscore."""
-    return f"^(?:{'|'.join(re.escape(name).replace('_', '[_:]') for name in names)})$"
+    return f"^(?:{names_of(names).replace('_', '[_:]')})$"
+
+
+def names_of(names: Iterable[str]) -> str:
+    """A pattern for one of these names."""
+    return "|".join(re.escape(name) for name in names)
 
 
 def count_active(clusters: dict[str, Any]) -> Counter[Address]:

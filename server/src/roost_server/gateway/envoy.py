@@ -8,10 +8,13 @@ import structlog
 
 from roost_server.domain import errors
 from roost_server.domain.route import Snapshot
+from roost_server.domain.traffic import Counts, Key
 from roost_server.gateway import ports
 from roost_server.gateway.admin import Address, Admin
+from roost_server.gateway.counting import TrafficCounter
 from roost_server.gateway.process import EnvoyProcess
 from roost_server.gateway.resources.catalog import Builder
+from roost_server.gateway.sessions import Assign, SessionsServer, by_hash
 from roost_server.gateway.settings import GatewaySettings
 from roost_server.gateway.tls import Tls
 from roost_server.gateway.xds import XdsServer
@@ -23,12 +26,15 @@ log = structlog.get_logger(__name__)
 
 
 class EnvoyGateway:
-    """Satisfies `gateway.Gateway`. `start` comes first; `close` lets go of Envoy, which keeps serving."""
+    """Satisfies `gateway.Gateway`. `start` comes first; `close` lets go of Envoy, which keeps serving. `assign` says to
+    which version a session belongs."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, assign: Assign = by_hash) -> None:
         self._settings = settings
+        self._sessions = SessionsServer(settings.sessions_socket, assign)
         self._process = EnvoyProcess(settings, self._envoy_started)
         self.admin = Admin(settings.admin_socket)
+        self._counter = TrafficCounter(self.admin)
         self._xds = XdsServer(settings.xds_socket, lambda name: self._tls.for_host(name))
         self._snapshot: Snapshot | None = None
         self._fresh = False
@@ -45,6 +51,7 @@ class EnvoyGateway:
         self._prepare()
         self._tls = Tls(self._settings)
         self._builder = Builder(self._settings, self._tls.context())
+        await self._sessions.start()
         await self._xds.start()
         try:
             await self._process.start()
@@ -70,6 +77,10 @@ class EnvoyGateway:
             raise errors.Unavailable("cannot count requests in flight: no routes were published yet")
         return by_replica(self._snapshot, await self.admin.active_requests())
 
+    async def traffic(self) -> dict[Key, Counts]:
+        """As the contract says; `counting.py` says what counts."""
+        return await self._counter.read()
+
     async def close(self, *, stop_traffic: bool = False) -> None:
         """As the contract says."""
         await self._end_upkeep()
@@ -78,6 +89,7 @@ class EnvoyGateway:
         else:
             await self._process.release()
         await self._xds.close()
+        await self._sessions.close()
         await self.admin.close()
 
     def _prepare(self) -> None:
@@ -104,7 +116,8 @@ class EnvoyGateway:
         await self._bound_log()
 
     async def metrics(self) -> str:
-        """Envoy's own statistics, as Prometheus reads them. A route's cluster is `h1/<route>` or `h2/<route>`."""
+        """Envoy's own statistics, as Prometheus reads them. A pool's clusters are
+        `h1/<route>/<version>` and `h2/<route>/<version>`."""
         return await self.admin.prometheus()
 
     async def _keep_up_regularly(self) -> None:
@@ -132,7 +145,8 @@ class EnvoyGateway:
 
 def by_replica(snapshot: Snapshot, active: Counter[Address]) -> dict[str, int]:
     """Requests under way by replica; a replica may be behind several routes and ports."""
-    replicas = {(each.address, each.port): each.replica_id for route in snapshot.routes for each in route.backends}
+    pools = (pool for route in snapshot.routes for pool in route.pools)
+    replicas = {(each.address, each.port): each.replica_id for pool in pools for each in pool.backends}
     found: Counter[str] = Counter()
     for address, requests in active.items():
         if address in replicas:

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from roost_server.domain.route import Snapshot
+from roost_server.domain.traffic import Counts, Key
 
 
 class Gateway(Protocol):
@@ -18,6 +19,11 @@ class Gateway(Protocol):
 
     async def in_flight(self) -> dict[str, int]:
         """Requests now under way by replica id; a replica that is absent has none. Raises `Unavailable`."""
+        ...
+
+    async def traffic(self) -> dict[Key, Counts]:
+        """What was counted by endpoint and version since the gateway's process began; absent is none. Raises
+        `Unavailable`."""
         ...
 
     async def close(self, *, stop_traffic: bool = False) -> None:

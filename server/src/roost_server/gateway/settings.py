@@ -42,6 +42,10 @@ class GatewaySettings:
         return self.gateway_dir / "admin.sock"
 
     @property
+    def sessions_socket(self) -> Path:
+        return self.gateway_dir / "sessions.sock"
+
+    @property
     def log_file(self) -> Path:
         return self.data_dir / "logs" / "envoy.log"
 
@@ -52,7 +56,7 @@ class GatewaySettings:
     def check(self) -> None:
         """Raises `Invalid` naming the setting that cannot be used."""
         self._check_addresses()
-        for path in (self.xds_socket, self.admin_socket):
+        for path in (self.xds_socket, self.admin_socket, self.sessions_socket):
             if len(str(path).encode()) > SOCKET_PATH_MAX:
                 raise errors.Invalid(
                     f'cannot use run_dir "{self.run_dir}": the socket path {path} is longer than {SOCKET_PATH_MAX} '

@@ -2,14 +2,17 @@
 
 from roost_server.domain import errors
 from roost_server.domain.route import Snapshot
+from roost_server.domain.traffic import Counts, Key
 
 
 class SimulatedGateway:
-    """Satisfies `gateway.Gateway`. `snapshot` is the last one published, `active` what `in_flight` answers."""
+    """Satisfies `gateway.Gateway`. `snapshot` is the last one published, `active` what `in_flight` answers and
+    `counts` what `traffic` does."""
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
         self.active: dict[str, int] = {}
+        self.counts: dict[Key, Counts] = {}
         self.available = True
 
     async def start(self) -> None:
@@ -24,6 +27,11 @@ class SimulatedGateway:
         """What `active` says. Raises `Unavailable` while `available` is false."""
         self._check()
         return {replica_id: requests for replica_id, requests in self.active.items() if requests}
+
+    async def traffic(self) -> dict[Key, Counts]:
+        """What `counts` says. Raises `Unavailable` while `available` is false."""
+        self._check()
+        return dict(self.counts)
 
     async def close(self, *, stop_traffic: bool = False) -> None:
         """There is nothing to let go of."""

@@ -51,7 +51,7 @@ async def view(tx: Tx, workspace: Workspace, *runtimes: Runtime) -> list[Runtime
             runtime,
             workspace,
             [view_endpoint(runtime, endpoint, boxes[runtime.id]) for endpoint in ends[runtime.id]],
-            count(boxes[runtime.id]),
+            count(runtime, ends[runtime.id], boxes[runtime.id]),
         )
         for runtime in runtimes
     ]
@@ -64,7 +64,8 @@ def view_endpoint(runtime: Runtime, endpoint: Endpoint, boxes: Sequence[Replica]
     return EndpointView(endpoint, runtime, status, sum(ready[version] for version in endpoint.live))
 
 
-def count(boxes: Sequence[Replica]) -> ReplicaCount:
-    """`wanted` counts those that are not on their way out."""
-    staying = [replica for replica in boxes if replica.status != ReplicaStatus.STOPPING]
-    return ReplicaCount(len(staying), sum(replica.status == ReplicaStatus.READY for replica in staying))
+def count(runtime: Runtime, ends: Sequence[Endpoint], boxes: Sequence[Replica]) -> ReplicaCount:
+    """Of versions that serve or are about to. Those that are on their way out or only kept ready do not count."""
+    needed = {version for end in ends for version in {**end.shares(runtime.applied_version), **end.live}}
+    staying = [one for one in boxes if one.status != ReplicaStatus.STOPPING and one.version in needed]
+    return ReplicaCount(len(staying), sum(one.status == ReplicaStatus.READY for one in staying))

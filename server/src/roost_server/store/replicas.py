@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from roost_server.domain import transitions
 from roost_server.domain.ids import new_id
 from roost_server.domain.replica import ALLOWED, Replica, ReplicaStatus
-from roost_server.domain.runtime import Reason, ReplicaCount
+from roost_server.domain.runtime import Reason
 from roost_server.store import statements
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Stale, Tx
@@ -50,18 +50,6 @@ async def of(tx: Tx, *runtime_ids: str) -> list[Replica]:
 
 async def everything(tx: Tx) -> list[Replica]:
     return [_replica(row) for row in await tx.all(sa.select(*_COLUMNS).order_by(table.c.id))]
-
-
-async def count_ready(tx: Tx, *runtime_ids: str) -> dict[str, ReplicaCount]:
-    """`wanted` counts the rows that are not on their way out."""
-    rows = await of(tx, *runtime_ids)
-    counts: dict[str, ReplicaCount] = {}
-    for row in rows:
-        if row.status != ReplicaStatus.STOPPING:
-            before = counts.get(row.runtime_id, ReplicaCount())
-            ready = before.ready + (row.status == ReplicaStatus.READY)
-            counts[row.runtime_id] = ReplicaCount(before.wanted + 1, ready)
-    return counts
 
 
 async def set_status(tx: Tx, replica: Replica, status: ReplicaStatus, **values: Any) -> None:

@@ -79,16 +79,19 @@ class Builder:
     def _build_route(self, route: Route, taken: set[str]) -> BuiltRoute:
         usable = tuple(virtual_hosts.usable_hosts(route))
         hosts = tuple(host for host in usable if host not in taken)
-        backends = clusters.usable_addresses(route.backends)
-        ready = any(not backend.draining for backend in backends)
+        pools = [(pool, backends) for pool in route.pools if (backends := clusters.usable_addresses(pool.backends))]
+        ready = [pool for pool, backends in pools if any(not backend.draining for backend in backends)]
         return BuiltRoute(
             route,
             usable,
             hosts,
-            tuple(clusters.clusters(route.id, self._connect_timeout_seconds) if backends else ()),
-            tuple(clusters.endpoints(route.id, backends) if backends else ()),
-            virtual_hosts.virtual_host(route, hosts, has_ready=ready) if hosts else b"",
+            tuple(made for pool, _ in pools for made in self._clusters(route.id, pool.version)),
+            tuple(made for pool, backends in pools for made in clusters.endpoints(route.id, pool.version, backends)),
+            virtual_hosts.virtual_host(route, hosts, ready) if hosts else b"",
         )
+
+    def _clusters(self, route_id: str, version: int) -> list[Resource]:
+        return clusters.clusters(route_id, version, self._connect_timeout_seconds)
 
 
 def _by_name(resources: Any) -> dict[str, Resource]:

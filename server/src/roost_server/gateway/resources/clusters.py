@@ -1,8 +1,9 @@
-"""A route's backends as Envoy clusters and their endpoints.
+"""A route's pools as Envoy clusters and their endpoints.
 
-Every route with backends has two clusters: `h1/<route>` speaks HTTP/1.1, which every agent understands, and
-`h2/<route>` speaks HTTP/2 without TLS, for gRPC. A cluster's definition depends on the route's id alone, so
-that replicas come and go as endpoint updates, which keep connections and requests in flight.
+Every pool with backends has two clusters: `h1/<route>/<version>` speaks HTTP/1.1, which every agent understands, and
+`h2/<route>/<version>` speaks HTTP/2 without TLS, for gRPC. A cluster's definition depends on its name alone, so
+that replicas come and go as endpoint updates, which keep connections and requests in flight, and traffic moves to
+another version as an update of the routes, beside clusters that stay.
 """
 
 import functools
@@ -35,27 +36,35 @@ HEADER_LIMIT_KB = 128
 HEADER_COUNT = 500
 
 
-def h1_name(route_id: str) -> str:
-    return f"h1/{route_id}"
+ENDPOINT_ID_LENGTH = 36
 
 
-def h2_name(route_id: str) -> str:
-    return f"h2/{route_id}"
+def h1_name(route_id: str, version: int) -> str:
+    return f"h1/{route_id}/{version}"
 
 
-def clusters(route_id: str, connect_timeout_seconds: float) -> list[Resource]:
-    """Both clusters of a route."""
-    h1, h2 = h1_name(route_id), h2_name(route_id)
+def h2_name(route_id: str, version: int) -> str:
+    return f"h2/{route_id}/{version}"
+
+
+def endpoint_of(route_id: str) -> str:
+    """The endpoint whose route, or whose exposed port's, this is."""
+    return route_id[:ENDPOINT_ID_LENGTH]
+
+
+def clusters(route_id: str, version: int, connect_timeout_seconds: float) -> list[Resource]:
+    """Both clusters of a pool."""
+    h1, h2 = h1_name(route_id, version), h2_name(route_id, version)
     return [
-        _named(CLUSTER, h1, _definition(_http1_options, connect_timeout_seconds)),
+        _named(CLUSTER, h1, _definition(http1_options, connect_timeout_seconds)),
         _named(CLUSTER, h2, _definition(_http2_options, connect_timeout_seconds)),
     ]
 
 
-def endpoints(route_id: str, backends: list[Backend]) -> list[Resource]:
+def endpoints(route_id: str, version: int, backends: list[Backend]) -> list[Resource]:
     """The endpoints of both clusters, which are the same."""
     places = _endpoints(backends)
-    return [_named(ENDPOINTS, name, places) for name in (h1_name(route_id), h2_name(route_id))]
+    return [_named(ENDPOINTS, name, places) for name in (h1_name(route_id, version), h2_name(route_id, version))]
 
 
 def usable_addresses(backends: Iterable[Backend]) -> list[Backend]:
@@ -148,7 +157,7 @@ def _keepalive() -> Any:
     )
 
 
-def _http1_options() -> Any:
+def http1_options() -> Any:
     return _http_options(
         http_protocol_options=protocol_pb2.Http1ProtocolOptions(enable_trailers=True),
     )

@@ -1,0 +1,132 @@
+"""Where Envoy asks to which version a session belongs: a small HTTP server on a unix socket.
+
+`POST /<endpoint id>?weights=3:75,4:25&keeps=2` with the session id as body is answered with the version's number. Envoy
+remembers the answer, and decides by itself when there is none in time. `guess=3` says what it decided before, or was
+told long ago: that counts unless something else is remembered here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import structlog
+import uvicorn
+
+from roost_server.domain import errors, sessions
+
+Assign = Callable[[str, str, dict[int, int], set[int]], Awaitable[int]]
+"""Endpoint id, session, percent of new sessions by version, versions that keep theirs → the session's version."""
+
+ANSWER_SECONDS, STOP_SECONDS = 1.0, 1
+"""Envoy waits for an answer a quarter of a second."""
+
+log = structlog.get_logger(__name__)
+
+
+async def by_hash(endpoint_id: str, session: str, weights: dict[int, int], keeps: set[int]) -> int:
+    """Remembers nothing: the version depends on the weights of the moment."""
+    return sessions.choose(session, weights)
+
+
+class Question(NamedTuple):
+    endpoint_id: str
+    session: str
+    weights: dict[int, int]
+    keeps: set[int]
+
+
+class SessionsServer:
+    """`start` listens in place of a server that is gone; `close` ends it and may be called twice."""
+
+    def __init__(self, path: Path, assign: Assign) -> None:
+        self._path = path
+        self._assign = assign
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._path.unlink(missing_ok=True)
+        config = uvicorn.Config(
+            self._serve,
+            uds=str(self._path),
+            interface="asgi3",
+            proxy_headers=False,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve())
+        await self._server.listening.wait()
+        self._path.chmod(0o600)
+
+    async def close(self) -> None:
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+            self._server = self._serving = None
+
+    async def _serve(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
+        """The ASGI application."""
+        body = await _body(receive)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                version = await self._assign(*read(scope["path"], scope["query_string"], body))
+            status, text = 200, str(version)
+        except (errors.RoostError, ValueError, TimeoutError) as error:
+            log.warning("cannot tell a session's version", path=scope["path"], error=repr(error))
+            status, text = errors.Unavailable.code, "none"
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": text.encode()})
+
+
+def read(path: str, query: bytes, body: bytes) -> Question:
+    """What Envoy asks. A guess is asked as if all weight were its own and every version kept its sessions, so that only
+    what is remembered goes before it. Raises ValueError."""
+    values = parse_qs(query.decode())
+    weights = {int(version): int(weight) for version, weight in _pairs(values.get("weights", [""])[0])}
+    keeps = {int(version) for version in values.get("keeps", [""])[0].split(",") if version}
+    if guess := values.get("guess"):
+        weights, keeps = {int(guess[0]): 100}, keeps | weights.keys()
+    return Question(path.removeprefix("/"), body.decode("latin-1"), weights, keeps)
+
+
+def told(weights: Mapping[int, int], keeps: set[int]) -> tuple[str, str]:
+    """Weights and keeping versions as `read` reads them."""
+    return (
+        ",".join(f"{version}:{weight}" for version, weight in sorted(weights.items())),
+        ",".join(str(version) for version in sorted(keeps)),
+    )
+
+
+def _pairs(text: str) -> Iterator[list[str]]:
+    return (pair.split(":") for pair in text.split(",") if pair)
+
+
+async def _body(receive: Callable[[], Awaitable[Any]]) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the program, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()

@@ -10,6 +10,7 @@ from roost_server.api import (
     endpoints,
     errors,
     execs,
+    flavors,
     health,
     images,
     logs,
@@ -36,7 +37,7 @@ def build(api: Api, dialects: Sequence[Dialect] = ()) -> FastAPI:
     usable = [Depends(texts.refuse_unusable)]
     workspace = APIRouter(prefix=BASE, dependencies=usable)
     of_runtimes = (runtimes, versions, endpoints, endpoint_tokens, canaries, service_accounts, replicas)
-    for room in (*of_runtimes, execs, logs, metrics, images):
+    for room in (*of_runtimes, execs, logs, metrics, images, flavors):
         workspace.include_router(room.router)
     app.include_router(workspace)
     for router in (health.router, oauth.router):

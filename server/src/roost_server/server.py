@@ -28,6 +28,7 @@ from roost_server.operations import sessions, setup
 from roost_server.operations.capacity import Capacity
 from roost_server.operations.context import Context
 from roost_server.reconcilers import replica_work
+from roost_server.reconcilers.canaries import CanariesReconciler
 from roost_server.reconcilers.chores import ChoresReconciler
 from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
 from roost_server.reconcilers.key_sets import KeySetsReconciler
@@ -106,6 +107,7 @@ class Platform:
             Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
             Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
             Loop(store, tables.key_sets, KeySetsReconciler(store), 4),
+            Loop(store, tables.canaries, CanariesReconciler(store, self.gateway), 4),
             Loop(store, tables.chores, chores, 4),
         ]
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Depends, FastAPI
 
 from roost_server.api import (
+    canaries,
     endpoint_tokens,
     endpoints,
     errors,
     execs,
+    flavors,
     health,
     images,
     logs,
@@ -34,8 +36,8 @@ def build(api: Api, dialects: Sequence[Dialect] = ()) -> FastAPI:
     app.state.api = api
     usable = [Depends(texts.refuse_unusable)]
     workspace = APIRouter(prefix=BASE, dependencies=usable)
-    rooms = (runtimes, versions, endpoints, endpoint_tokens, service_accounts, replicas, execs, logs, metrics, images)
-    for room in rooms:
+    of_runtimes = (runtimes, versions, endpoints, endpoint_tokens, canaries, service_accounts, replicas)
+    for room in (*of_runtimes, execs, logs, metrics, images, flavors):
         workspace.include_router(room.router)
     app.include_router(workspace)
     for router in (health.router, oauth.router):

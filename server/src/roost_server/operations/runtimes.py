@@ -8,7 +8,7 @@ from roost_server.domain.access import Access
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.endpoint import DEFAULT
 from roost_server.domain.runtime import Event, Runtime, Status, Wanted, check_name
-from roost_server.operations import idempotency, versions, waiting
+from roost_server.operations import canary_moves, idempotency, versions, waiting
 from roost_server.operations.caller import Caller
 from roost_server.operations.context import Context
 from roost_server.operations.finding import check_revision, find, record, refuse_when_deleting
@@ -156,6 +156,7 @@ async def stop(context: Context, caller: Caller, id_or_name: str) -> RuntimeView
         runtime = await find(tx, caller, id_or_name, to_change=True)
         refuse_when_deleting(runtime)
         if runtime.wanted != Wanted.STOPPED:
+            await canary_moves.abort_all(tx, runtime, "the runtime was stopped")
             await runtimes.update(tx, runtime, wanted=Wanted.STOPPED)
             await runtimes.set_status(tx, runtime, Status.STOPPING)
             await events.record(tx, runtime.id, "runtime.stopping", "asked to stop")
@@ -168,6 +169,7 @@ async def delete(context: Context, caller: Caller, id_or_name: str, expected: in
         runtime = await find(tx, caller, id_or_name, to_change=True)
         check_revision(runtime, expected)
         if runtime.wanted != Wanted.DELETED:
+            await canary_moves.abort_all(tx, runtime, "the runtime was deleted")
             await runtimes.update(tx, runtime, wanted=Wanted.DELETED)
             await runtimes.set_status(tx, runtime, Status.DELETING)
         return await _asked(tx, caller, runtime, "runtime.delete")

@@ -4,7 +4,7 @@ import ipaddress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from roost_server.domain.config import ENV_NAME
 
@@ -120,7 +120,8 @@ def _time(value: object) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
-Time = Annotated[datetime | None, BeforeValidator(_time)]
+_TIME_OR_NONE = WithJsonSchema({"anyOf": [{"type": "string", "examples": ["2026-01-31T12:00:00Z"]}, {"type": "null"}]})
+Time = Annotated[datetime | None, BeforeValidator(_time), _TIME_OR_NONE]
 Variables = Annotated[
     dict[str, str], Field(max_length=500, description="Non-sensitive values only."), AfterValidator(_named)
 ]

@@ -32,7 +32,9 @@ class AgentRuntimeImageAuth(Sent):
         json_schema_extra={"writeOnly": True},
         description="Left out in an update: the one that is stored for this user.",
     )
-    useAgentBaseRegistryCredentials: bool | None = Field(None, description="Only `false`: Roost has no such registry.")
+    useAgentBaseRegistryCredentials: bool | None = Field(
+        None, strict=True, description="Only `false`: Roost has no such registry."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

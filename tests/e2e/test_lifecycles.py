@@ -165,7 +165,7 @@ def test_updates_that_overtake_each_other_end_with_the_last(deploy: Deploy, shar
 def test_fewer_replicas_lose_no_request(deploy: Deploy, shared: Installation) -> None:
     runtime = deploy(**agent(replicas=3))
     config = runtime.get_config()
-    config["autoscaling"]["min_replicas"] = 1
+    config["autoscaling"] |= {"min_replicas": 1, "max_replicas": 1}
     with traffic(shared, runtime) as steady:
         steady.progress(25)
         runtime.put_config(config)

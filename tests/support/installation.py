@@ -69,6 +69,7 @@ class Installation:
             "ROOST_ADMIN_TOKEN": TOKEN,
             "ROOST_GATEWAY_WORKERS": "1",
             "ROOST_STOP_GRACE_SECONDS": "2",
+            "ROOST_ROLLBACK_SECONDS": "1",
         }
 
     def __enter__(self) -> Self:

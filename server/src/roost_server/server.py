@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from roost_server import parts
 from roost_server.api import app
@@ -178,9 +179,14 @@ class _HttpServer(uvicorn.Server):
         self.should_exit = True
 
 
+def application(api: Api) -> FastAPI:
+    """The API, and the dialects beside it."""
+    return app.build(api, agentbase_tokens.router)
+
+
 def uvicorn_of(api: Api) -> uvicorn.Server:
     config = uvicorn.Config(
-        app.build(api, agentbase_tokens.router),
+        application(api),
         http=EnvelopeProtocol,
         log_config=None,
         access_log=False,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from roost_server.domain import image, replica, runtime
+from roost_server.domain import canary, image, replica, runtime
 from roost_server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,6 +16,7 @@ TABLES: dict[str, Mapping[StrEnum, frozenset[StrEnum]]] = {
     "runtime": runtime.ALLOWED,
     "replica": replica.ALLOWED,
     "image": image.ALLOWED,
+    "canary": canary.ALLOWED,
 }
 
 

@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 import pytest
-from roost_server.domain import errors, image, replica, runtime, transitions
+from roost_server.domain import canary, errors, image, replica, runtime, transitions
+from roost_server.domain.canary import CanaryStatus
 from roost_server.domain.image import ImageStatus
 from roost_server.domain.replica import ReplicaStatus
 from roost_server.domain.runtime import Status
 
+ENDED = {CanaryStatus.SUCCEEDED, CanaryStatus.ROLLED_BACK, CanaryStatus.ABORTED}
 TABLES = [
     pytest.param(Status, runtime.ALLOWED, {Status.DELETING}, {Status.DELETING}, id="runtime"),
     pytest.param(ReplicaStatus, replica.ALLOWED, {ReplicaStatus.STOPPING}, {ReplicaStatus.STOPPING}, id="replica"),
     pytest.param(ImageStatus, image.ALLOWED, set(), {ImageStatus.READY}, id="image"),
+    pytest.param(CanaryStatus, canary.ALLOWED, ENDED, ENDED, id="canary"),
 ]
 Table = Mapping[StrEnum, frozenset[StrEnum]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from roost_server.api.errors import BY_CODE
-from roost_server.domain import errors, image, replica, runtime
+from roost_server.domain import canary, errors, image, replica, runtime
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE_LINES = 500
@@ -79,7 +79,9 @@ def test_every_error_of_the_tree_has_a_documented_status_and_a_type_of_its_own()
 
 
 @pytest.mark.parametrize(
-    "table", [runtime.ALLOWED, replica.ALLOWED, image.ALLOWED], ids=["runtime", "replica", "image"]
+    "table",
+    [runtime.ALLOWED, replica.ALLOWED, image.ALLOWED, canary.ALLOWED],
+    ids=["runtime", "replica", "image", "canary"],
 )
 def test_a_transition_table_names_every_status_and_reaches_it(table: dict) -> None:  # type: ignore[type-arg]
     statuses = list(type(next(iter(table))))

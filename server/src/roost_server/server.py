@@ -20,7 +20,7 @@ from roost_server import parts
 from roost_server.api import app
 from roost_server.api.context import Api
 from roost_server.api.protocol import EnvelopeProtocol
-from roost_server.dialects import agentbase_tokens
+from roost_server.dialects import agentbase
 from roost_server.domain import errors
 from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
@@ -28,14 +28,17 @@ from roost_server.operations import sessions, setup
 from roost_server.operations.capacity import Capacity
 from roost_server.operations.context import Context
 from roost_server.reconcilers import replica_work
+from roost_server.reconcilers.canaries import CanariesReconciler
 from roost_server.reconcilers.chores import ChoresReconciler
 from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
 from roost_server.reconcilers.key_sets import KeySetsReconciler
 from roost_server.reconcilers.loop import Loop
+from roost_server.reconcilers.measuring import Measuring
 from roost_server.reconcilers.probe import Prober
 from roost_server.reconcilers.replicas import ReplicasReconciler
 from roost_server.reconcilers.routes import Routes
 from roost_server.reconcilers.runtimes import RuntimesReconciler
+from roost_server.reconcilers.scaling import Scaling
 from roost_server.reconcilers.spec import Surroundings
 from roost_server.reconcilers.watch import watch
 from roost_server.settings import Settings
@@ -70,6 +73,7 @@ class Platform:
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """All that must run beside the API, each until it is cancelled."""
         running = [loop.run() for loop in self._loops()]
+        running.append(Measuring(self.context.store, self.engine, self.gateway, self.settings.measure_seconds).run())
         if isinstance(self.engine, Watches):
             running.append(watch(self.context.store, self.engine))
         return running
@@ -88,7 +92,14 @@ class Platform:
         )
         routes = Routes(store, self.gateway, settings.domain)
         chores = ChoresReconciler(
-            store, self.engine, images, routes, settings.image_keep_hours, settings.data_dir / "uploads"
+            store,
+            self.engine,
+            images,
+            routes,
+            Scaling(store, settings.scale_in_seconds),
+            settings.image_keep_hours,
+            settings.metrics_keep_hours,
+            settings.data_dir / "uploads",
         )
         return [
             Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),
@@ -96,7 +107,8 @@ class Platform:
             Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
             Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
             Loop(store, tables.key_sets, KeySetsReconciler(store), 4),
-            Loop(store, tables.chores, chores, 3),
+            Loop(store, tables.canaries, CanariesReconciler(store, self.gateway), 4),
+            Loop(store, tables.chores, chores, 4),
         ]
 
     def api(self) -> Api:
@@ -180,8 +192,8 @@ class _HttpServer(uvicorn.Server):
 
 
 def application(api: Api) -> FastAPI:
-    """The API, and the dialects beside it."""
-    return app.build(api, agentbase_tokens.router)
+    """The native API and the dialects, joined."""
+    return app.build(api, [agentbase.DIALECT])
 
 
 def uvicorn_of(api: Api) -> uvicorn.Server:

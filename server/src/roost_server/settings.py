@@ -67,6 +67,15 @@ class Settings(BaseSettings):
     )
     log_max_mb: int = Field(50, ge=1, le=100_000, description="Log size per replica, rotation included, in MiB.")
     image_keep_hours: float = Field(24.0, ge=0, description="How long an unused image stays on this machine.")
+    measure_seconds: float = Field(
+        10.0, ge=1, le=60, description="How often what replicas use and endpoints answer is measured."
+    )
+    metrics_keep_hours: float = Field(
+        24.0, ge=1, le=8784, description="How long measurements are kept, after an hour as one for every five minutes."
+    )
+    scale_in_seconds: float = Field(
+        120.0, ge=0, le=86_400, description="For how long fewer replicas must do before there are fewer."
+    )
     max_body_mb: int = Field(4, ge=1, le=1024, description="Largest JSON body the API accepts, in MiB.")
     log_format: Literal["text", "json"] = Field("text", description="How the server writes its own log.")
 

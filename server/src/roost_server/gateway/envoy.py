@@ -51,9 +51,9 @@ class EnvoyGateway:
         self._prepare()
         self._tls = Tls(self._settings)
         self._builder = Builder(self._settings, self._tls.context())
-        await self._sessions.start()
         await self._xds.start()
         try:
+            await self._sessions.start()
             await self._process.start()
             await self._meet()
         except BaseException:

@@ -24,12 +24,17 @@ class Caller:
     request_id: str
     key: str | None = None
     fingerprint: str = ""
-    role: str = "root"
+    role: str = "member"
     identity: Identity | None = None
 
     @property
     def workspace_id(self) -> str:
         return self.workspace.id
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether they may change what belongs to the whole installation."""
+        return self.role in ("root", "admin")
 
     @property
     def runtime_id(self) -> str | None:

@@ -8,7 +8,7 @@ from roost_server.domain import errors
 from roost_server.domain.access import Access
 from roost_server.domain.endpoint import Endpoint, EndpointStatus, Weights, check_name, check_weights
 from roost_server.domain.runtime import Runtime, Status, Wanted
-from roost_server.operations import idempotency, waiting
+from roost_server.operations import canary_moves, idempotency, waiting
 from roost_server.operations.caller import Caller
 from roost_server.operations.context import Context
 from roost_server.operations.finding import check_revision, find, find_endpoint, record, refuse_when_deleting
@@ -227,6 +227,7 @@ async def delete(context: Context, caller: Caller, runtime_name: str, name: str,
                 f'cannot delete endpoint "{endpoint.name}" of runtime "{runtime.name}": it is the default one; '
                 "make another one the default first, or delete the runtime"
             )
+        await canary_moves.abort_all(tx, runtime, "the endpoint was deleted", endpoint_id=endpoint.id)
         await endpoints.delete(tx, endpoint.id)
         await events.record(tx, runtime.id, "endpoint.deleted", f"endpoint {endpoint.name} deleted")
         await _stop_with_the_last(tx, runtime)

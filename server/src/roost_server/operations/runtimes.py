@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from roost_server.domain import errors
+from roost_server.domain.access import Access
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.endpoint import DEFAULT
 from roost_server.domain.runtime import Event, Runtime, Status, Wanted, check_name
-from roost_server.operations import idempotency, versions, waiting
+from roost_server.operations import canary_moves, idempotency, versions, waiting
 from roost_server.operations.caller import Caller
 from roost_server.operations.context import Context
 from roost_server.operations.finding import check_revision, find, record, refuse_when_deleting
@@ -34,9 +35,16 @@ _SETTLED = (Status.ACTIVE, Status.STOPPED, Status.ERROR, Status.PAUSED, Status.S
 
 
 async def create(
-    context: Context, caller: Caller, name: str, description: str, config: RuntimeConfig
+    context: Context,
+    caller: Caller,
+    name: str,
+    description: str,
+    config: RuntimeConfig,
+    access: Access = endpoints.PUBLIC,
 ) -> tuple[RuntimeView, bool]:
-    """The runtime, and whether this request made it. Raises `AlreadyExists`, `Invalid`, `Conflict`."""
+    """The runtime, and whether this request made it. `access` guards its DEFAULT endpoint.
+
+    Raises `AlreadyExists`, `Invalid`, `Conflict`."""
     check_name(name)
     async with context.store.write() as tx:
         await workspaces.take_turn(tx, caller.workspace_id)
@@ -48,7 +56,7 @@ async def create(
             raise errors.AlreadyExists(message, errors=[errors.FieldError(("name",), message, "already_exists")])
         runtime = await runtimes.insert(tx, caller.workspace_id, name, description, config.metadata.labels)
         _, image = await versions.make(context, tx, caller, runtime.id, 1, config)
-        await endpoints.insert(tx, runtime.id, DEFAULT, is_default=True)
+        await endpoints.insert(tx, runtime.id, DEFAULT, is_default=True, access=access)
         await service_accounts.ensure(tx, runtime.id, context.cipher)
         await idempotency.remember(tx, caller, runtime.id)
         await record(tx, caller, runtime, "runtime.create")
@@ -148,6 +156,7 @@ async def stop(context: Context, caller: Caller, id_or_name: str) -> RuntimeView
         runtime = await find(tx, caller, id_or_name, to_change=True)
         refuse_when_deleting(runtime)
         if runtime.wanted != Wanted.STOPPED:
+            await canary_moves.abort_all(tx, runtime, "the runtime was stopped")
             await runtimes.update(tx, runtime, wanted=Wanted.STOPPED)
             await runtimes.set_status(tx, runtime, Status.STOPPING)
             await events.record(tx, runtime.id, "runtime.stopping", "asked to stop")
@@ -160,6 +169,7 @@ async def delete(context: Context, caller: Caller, id_or_name: str, expected: in
         runtime = await find(tx, caller, id_or_name, to_change=True)
         check_revision(runtime, expected)
         if runtime.wanted != Wanted.DELETED:
+            await canary_moves.abort_all(tx, runtime, "the runtime was deleted")
             await runtimes.update(tx, runtime, wanted=Wanted.DELETED)
             await runtimes.set_status(tx, runtime, Status.DELETING)
         return await _asked(tx, caller, runtime, "runtime.delete")

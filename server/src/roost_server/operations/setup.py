@@ -8,7 +8,15 @@ from roost_server.operations.caller import DEFAULT_SLUG, hash_token
 from roost_server.operations.context import Context
 from roost_server.store import chores, flavors, leases, tables, workspaces
 
-CLAIMED = (tables.runtimes, tables.replicas, tables.images, tables.pushes, tables.key_sets, tables.chores)
+CLAIMED = (
+    tables.runtimes,
+    tables.replicas,
+    tables.images,
+    tables.pushes,
+    tables.key_sets,
+    tables.canaries,
+    tables.chores,
+)
 
 
 async def prepare(context: Context, admin_token: str | None, *, sole_server: bool) -> str | None:

@@ -1,12 +1,15 @@
 """Canaries: those under way, and what became of earlier ones."""
 
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
 from roost_server.domain import transitions
-from roost_server.domain.canary import ALLOWED, UNDER_WAY, Canary, CanaryStatus
+from roost_server.domain.canary import ALLOWED, UNDER_WAY, Canary, CanaryStatus, Tally, Terms
+from roost_server.domain.endpoint import Endpoint
 from roost_server.domain.ids import new_id
+from roost_server.domain.traffic import Counts
 from roost_server.store import pages, statements
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Stale, Tx
@@ -14,20 +17,41 @@ from roost_server.store.tables import canaries as table
 
 _NAMES = tuple(Canary.__dataclass_fields__)
 _COLUMNS = [table.c[name] for name in _NAMES]
+_TALLIES = ("baseline", "judged")
 
 
 def _canary(row: Row) -> Canary:
-    return Canary(**{**row, "steps": tuple(row["steps"]), "status": CanaryStatus(row["status"])})
+    tallies = {name: _tally(row[name]) for name in _TALLIES}
+    return Canary(**{**row, "steps": tuple(row["steps"]), "status": CanaryStatus(row["status"]), **tallies})
 
 
-async def insert(tx: Tx, **values: Any) -> Canary:
-    """A new one at its first step, due now. `values` are what the caller chose."""
+def _tally(document: dict[str, Any] | None) -> Tally | None:
+    return None if document is None else Tally(_counts(document["old"]), _counts(document["new"]))
+
+
+def _counts(document: dict[str, Any]) -> Counts:
+    """JSON has only texts as keys."""
+    durations = {float(took): count for took, count in document["durations"].items()}
+    return Counts(document["requests"], document["errors"], durations)
+
+
+def _document(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of a canary as the database keeps them."""
+    tallies = {name: asdict(values[name]) for name in _TALLIES if values.get(name) is not None}
+    return {**values, **tallies}
+
+
+async def insert(tx: Tx, endpoint: Endpoint, from_version: int, to_version: int, terms: Terms) -> Canary:
+    """A new one at its first step, due now."""
     at = now()
-    blank = {"message": None, "step": 0, "step_since": None, "baseline": None, "judged": None, "revision": 1}
-    row = {"id": new_id(), "status": CanaryStatus.RUNNING, **blank, "created_at": at, "updated_at": at, **values}
-    await tx.run(statements.insert(table), **{**row, "steps": list(row["steps"])}, wake_at=at)
+    blank = {"message": None, "step": 0, "step_since": None, "baseline": None, "judged": None}
+    owned = {"id": new_id(), "runtime_id": endpoint.runtime_id, "endpoint_id": endpoint.id}
+    versions = {"from_version": from_version, "to_version": to_version}
+    stamps = {"status": CanaryStatus.RUNNING, "revision": 1, "created_at": at, "updated_at": at}
+    row = {**owned, **versions, **asdict(terms), **blank, **stamps}
+    await tx.run(statements.insert(table), **{**row, "steps": list(terms.steps)}, wake_at=at)
     tx.nudge("canaries")
-    return Canary(**{**row, "steps": tuple(row["steps"])})
+    return Canary(**row)
 
 
 async def get(tx: Tx, canary_id: str) -> Canary | None:
@@ -42,6 +66,12 @@ async def under_way(tx: Tx, endpoint_id: str) -> Canary | None:
     return _canary(row) if row else None
 
 
+async def all_under_way(tx: Tx, runtime_id: str) -> list[Canary]:
+    """Those of all endpoints of a runtime, oldest first."""
+    ours = sa.and_(table.c.runtime_id == runtime_id, table.c.status.in_(UNDER_WAY))
+    return [_canary(row) for row in await tx.all(sa.select(*_COLUMNS).where(ours).order_by(table.c.id))]
+
+
 async def page(tx: Tx, runtime_id: str, limit: int, cursor: str | None) -> tuple[list[Canary], str | None]:
     """Newest first."""
     query = sa.select(*_COLUMNS).where(table.c.runtime_id == runtime_id)
@@ -52,8 +82,15 @@ async def page(tx: Tx, runtime_id: str, limit: int, cursor: str | None) -> tuple
 async def set_status(tx: Tx, canary: Canary, status: CanaryStatus, **values: Any) -> None:
     """The one way a canary's status changes, with whatever else changes with it. Raises `Stale`."""
     transitions.check(ALLOWED, canary.status, status)
-    values |= {"status": status, "updated_at": now(), "revision": None}
+    values = {**_document(values), "status": status, "updated_at": now(), "revision": None}
     move = statements.move(table, *sorted(values))
     if await tx.run(move, row_id=canary.id, was=canary.status, **statements.new(values)) == 0:
         raise Stale(f"canary {canary.id} is no longer {canary.status}")
+    tx.nudge("canary_changes")
+
+
+async def look(tx: Tx, canary: Canary, **values: Any) -> None:
+    """Record what a look at it told (`message`, `step_since`, `baseline`, `judged`); the revision stays."""
+    values = {**_document(values), "updated_at": now()}
+    await tx.run(statements.update(table, *sorted(values)), row_id=canary.id, **statements.new(values))
     tx.nudge("canary_changes")

@@ -23,10 +23,21 @@ GRANT = {"grant_type": oauth.GRANT}
 Credentials = tuple[str, str]
 
 
+_served: list[FastAPI] = []
+
+
 @pytest.fixture
-async def public(rig: Rig) -> AsyncIterator[httpx.AsyncClient]:
+def served(rig: Rig) -> FastAPI:
+    """The application with its dialects. Built once: its routes stay, its parts are the rig's."""
+    if not _served:
+        _served.append(application(rig.platform.api()))
+    _served[0].state.api = rig.platform.api()
+    return _served[0]
+
+
+@pytest.fixture
+async def public(served: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client without a token, on the application as it is served; paths are from the root."""
-    served = application(rig.platform.api())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url=ROOT, timeout=30) as opened:
         yield opened
 
@@ -224,7 +235,7 @@ async def test_agentbase_spells_it_in_json(public: httpx.AsyncClient, account: C
         (400, "invalid_request", b'{"grantType": 1}'),
         (400, "unsupported_grant_type", b'{"grantType": "password"}'),
         (401, "invalid_client", b'{"grantType": "client_credentials"}'),
-        (401, "invalid_client", b'{"grantType": "client_credentials", "clientId": "a", "clientSecret": "\\ud800"}'),
+        (401, "invalid_client", b'{"grantType": "client_credentials", "clientId": "a", "clientSecret": "\\u00e4"}'),
         (401, "invalid_client", b'{"grantType": "client_credentials", "clientId": "a", "clientSecret": "b"}'),
     ],
 )
@@ -249,6 +260,7 @@ def filled(path: str, runtime: str) -> str:
         "org": "default",
         "ws": "default",
         "runtime": runtime,
+        "runtime_id": runtime,
         "endpoint": "DEFAULT",
         "version": "1",
         "other": "1",
@@ -259,26 +271,38 @@ def filled(path: str, runtime: str) -> str:
 
 
 async def test_a_service_account_may_read_its_own_runtime_and_nothing_else(
-    public: httpx.AsyncClient, http: httpx.AsyncClient, app: FastAPI, account: Credentials, agent: dict[str, Any]
+    public: httpx.AsyncClient, http: httpx.AsyncClient, served: FastAPI, account: Credentials, agent: dict[str, Any]
 ) -> None:
     await http.post("/runtimes?wait=30", json={"name": "other"})
     headers = bearer(await granted(public, account))
+
+    async def answer(method: str, path: str, runtime: str) -> int:
+        return (await public.request(method, filled(path, runtime), headers=headers)).status_code
+
     seen = 0
-    for method, path in operations(app):
-        if "{runtime}" not in path:
-            refused(await public.request(method, filled(path, ""), headers=headers), 403)
+    for method, path in operations(served):
+        if "{runtime" not in path:
+            assert await answer(method, path, "") == 403, (method, path)
             continue
-        stranger = await public.request(method, filled(path, "other"), headers=headers)
-        assert refused(stranger, 404)["detail"] == 'cannot find runtime "other"', (method, path)
+        assert await answer(method, path, "other") == 404, (method, path)
         for own in ("agent", str(agent["id"]), str(agent["id"]).upper()):
-            answer = await public.request(method, filled(path, own), headers=headers)
-            if method == "GET":
-                assert answer.status_code not in (401, 403, 500), (method, path, answer.text)
-                assert answer.status_code == 200 or "runtime" not in answer.json()["detail"].split('"')[0], answer.text
-                seen += answer.status_code == 200
-            else:
-                refused(answer, 403)
-    assert seen >= 3 * 9
+            code = await answer(method, path, own)
+            looks = method == "GET" or path.endswith("/logs")
+            assert code in (200, 400, 404, 422) if looks else code == 403, (method, path, code)
+            seen += code == 200
+    assert seen >= 3 * 12
+
+
+async def test_a_service_account_is_told_what_it_may(
+    public: httpx.AsyncClient, http: httpx.AsyncClient, account: Credentials
+) -> None:
+    await http.post("/runtimes?wait=30", json={"name": "other"})
+    token = await granted(public, account)
+    assert refused(await get(public, "/runtimes/other", token), 404)["detail"] == 'cannot find runtime "other"'
+    for path in ("/runtimes", "/images"):
+        assert "may only read its own runtime" in refused(await get(public, path, token), 403)["detail"]
+    answer = await public.delete(f"{BASE}/runtimes/agent", headers=bearer(token))
+    assert "API token" in refused(answer, 403)["detail"]
 
 
 async def test_nothing_that_is_shown_has_the_secret(

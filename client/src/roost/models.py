@@ -53,6 +53,34 @@ class Endpoint:
     updated_at: datetime
 
 
+@dataclass(frozen=True)
+class ServiceAccount:
+    """What a runtime's replicas prove with who they are. `updated_at` is when its secret was last replaced."""
+
+    client_id: str
+    agent_identity: str
+    token_url: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class EndpointToken:
+    """A token that opens an endpoint. `expires_at` None: until it is deleted."""
+
+    id: str
+    name: str
+    expires_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewEndpointToken(EndpointToken):
+    """`token` is what to send as `Authorization: Bearer …`; it is shown this once."""
+
+    token: str = field(repr=False)
+
+
 @dataclass
 class RuntimeState:
     """A runtime as the server last told it. `reason` is one word for programs, `message` the same for people.

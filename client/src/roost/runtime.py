@@ -9,6 +9,7 @@ from typing import Literal, Self, Unpack
 import httpx
 
 from roost import calls, effects, execs, gateway, logs, models, sse, waiting, wire
+from roost.accounts import Accounts
 from roost.calls import Call
 from roost.endpoints import Endpoints
 from roost.errors import NotFoundError, RoostError, UnreachableError
@@ -20,7 +21,7 @@ from roost.versions import Versions
 from roost.waiting import Deadline
 
 
-class Runtime(Versions, Endpoints):
+class Runtime(Versions, Endpoints, Accounts):
     """A runtime. Its fields are as of the last answer; `refresh` asks again."""
 
     def start(

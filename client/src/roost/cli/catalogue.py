@@ -44,6 +44,13 @@ IMAGE = (
     Entry("list", "image:list_", hidden=True),
     Entry("delete", "image:delete", hidden=True),
 )
+ENDPOINT_TOKEN = (
+    Entry("create", "endpoint_token:create"),
+    Entry("list", "endpoint_token:list_"),
+    Entry("delete", "endpoint_token:delete"),
+    Entry("ls", "endpoint_token:list_", hidden=True),
+    Entry("rm", "endpoint_token:delete", hidden=True),
+)
 ENDPOINT = (
     Entry("list", "endpoint:list_"),
     Entry("get", "endpoint:get"),
@@ -52,6 +59,7 @@ ENDPOINT = (
     Entry("start", "endpoint:start"),
     Entry("stop", "endpoint:stop"),
     Entry("delete", "endpoint:delete"),
+    Entry("token", sentence="Tokens that open an endpoint of access mode token.", entries=ENDPOINT_TOKEN),
     Entry("ls", "endpoint:list_", hidden=True),
     Entry("rm", "endpoint:delete", hidden=True),
 )
@@ -63,6 +71,7 @@ FLAVOR = (
     Entry("ls", "flavor:list_", hidden=True),
     Entry("rm", "flavor:delete", hidden=True),
 )
+SERVICE_ACCOUNT = (Entry("show", "service_account:show"), Entry("reset", "service_account:reset"))
 CONFIG = (Entry("get", "config:get"), Entry("set", "config:set_"))
 RUN, SERVE, LOOK, MORE = "Run agents", "Update agents", "Work with a runtime", "More"
 TOP = (
@@ -84,6 +93,7 @@ TOP = (
     Entry("inspect", "runtime:get", LOOK),
     Entry("events", "event:events", LOOK),
     Entry("config", section=LOOK, sentence="Read or change a runtime's configuration.", entries=CONFIG),
+    Entry("service-account", section=LOOK, sentence="Who a runtime's replicas are.", entries=SERVICE_ACCOUNT),
     Entry("image", section=MORE, sentence="Build, fetch and keep images.", entries=IMAGE),
     Entry("flavor", section=MORE, sentence="Named sizes of replicas.", entries=FLAVOR),
     Entry("runtime", section=MORE, sentence="The same commands under their full names.", entries=RUNTIME),

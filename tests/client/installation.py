@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 
 @dataclass(frozen=True)
 class Installation:
@@ -45,10 +47,22 @@ def running(folder: Path, **settings: str) -> Iterator[Installation]:
             started = [process.stdout.readline() for _ in range(2)]
             token = re.search(r": (\S+)$", started[1].strip())
             assert token, f"the server did not start: {started} {(folder / 'server.log').read_text()}"
+            _until_ready(process, f"http://127.0.0.1:{told['api_port']}/readyz")
             yield Installation(f"http://127.0.0.1:{told['api_port']}", token[1], environ)
         finally:
             process.terminate()
             process.communicate()
+
+
+def _until_ready(process: "subprocess.Popen[str]", url: str) -> None:
+    """The token is told before the first connection is taken."""
+    while process.poll() is None:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            continue
+    raise AssertionError("the server ended")
 
 
 def free_port() -> int:

@@ -176,7 +176,8 @@ def test_events_and_versions(roost: Command, name: str) -> None:
     assert len(roost("events", name, "-n", "2").out.splitlines()) == 3
     assert json.loads(roost("events", name, "--json", "-n", "1").out)[0]["message"]
     rows = [line.split() for line in roost("versions", name).out.splitlines()[1:]]
-    assert [(row[0], "serving" in row, "256" in row) for row in rows] == [("2", True, True), ("1", False, False)]
+    assert [(row[0], row[1], "256" in row) for row in rows] == [("2", "DEFAULT", True), ("1", "DEFAULT", False)]
+    assert "DEFAULT keeps it ready" in roost("versions", name).out.splitlines()[2]
 
 
 def test_config_goes_out_and_comes_back(roost: Command, name: str, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 from pydantic import TypeAdapter
 from roost import config as client_config
 from roost import errors, models
-from roost_server.api import execs, logs
+from roost_server.api import execs, flavors, logs, versions
 from roost_server.api import models as served
 from roost_server.api.errors import BY_CODE
+from roost_server.domain import access as server_access
 from roost_server.domain import config as server_config
 from roost_server.domain.errors import RoostError as ServerError
 
@@ -35,6 +36,11 @@ def test_every_status_of_the_api_has_a_class() -> None:
         (models.RuntimeState, served.Runtime),
         (models.ReplicaCount, served.Replicas),
         (models.Endpoint, served.Endpoint),
+        (models.Share, served.Share),
+        (models.Kept, served.Kept),
+        (models.Flavor, flavors.Flavor),
+        (models.Difference, versions.Difference),
+        (models.Change, versions.Change),
         (models.Replica, served.Replica),
         (models.Version, served.Version),
         (models.Event, served.Event),
@@ -51,6 +57,10 @@ def test_every_field_that_the_server_sends_is_there(mine: Any, theirs: Any) -> N
 
 def test_the_configuration_has_the_servers_fields() -> None:
     assert_same(client_config.RuntimeConfig, server_config.RuntimeConfig, "config")
+
+
+def test_the_access_rule_has_the_servers_fields() -> None:
+    assert_same(client_config.Access, server_access.Access, "access")
 
 
 def assert_same(mine: Any, theirs: Any, where: str) -> None:
@@ -79,6 +89,9 @@ def test_every_short_option_leads_to_a_field_of_the_configuration() -> None:
         "env": {"A": "1"},
         "labels": {"team": "x"},
         "replicas": 3,
+        "max_replicas": 4,
+        "cpu_utilization": 60,
+        "memory_utilization": 70,
         "command": ["python"],
         "args": ["agent.py"],
         "user": "1000",
@@ -90,13 +103,13 @@ def test_every_short_option_leads_to_a_field_of_the_configuration() -> None:
         "registry_username": "me",
         "registry_password": "pw",
     }
-    assert set(given) | {"health"} == set(client_config.RunOptions.__annotations__)
+    assert set(given) | {"health", "flavor"} == set(client_config.RunOptions.__annotations__)
     document = client_config.compose("registry.example.com/a:v1", None, given)
     read = TypeAdapter(server_config.RuntimeConfig).validate_python(document)
     assert read.build.source == server_config.Source("image", "registry.example.com/a:v1")
     assert read.build.auth == server_config.RegistryAuth("me", "pw")
     assert (read.resources.cpu_cores, read.resources.memory_mb, read.resources.disk_mb) == (0.5, 256, 512)
-    assert (read.autoscaling.min_replicas, read.autoscaling.max_replicas) == (3, 3)
+    assert read.autoscaling == server_config.Autoscaling(3, 4, 60, 70)
     assert read.probe == server_config.Health(3000, "/ready")
     assert (read.process.command, read.process.args) == (["python"], ["agent.py"])
     assert (read.process.user, read.process.workdir) == ("1000", "/app")
@@ -114,6 +127,22 @@ def test_options_win_over_the_configuration_and_add_to_its_variables() -> None:
     assert composed["runtime_server"] == {"env": {"A": "1", "B": "2"}}
     assert composed["health"] is None
     assert base["resources"]["memory_mb"] == 128
+
+
+def test_a_size_is_a_flavor_or_numbers_whatever_the_configuration_had() -> None:
+    numbers: client_config.RuntimeConfig = {"resources": {"flavor": None, "memory_mb": 128, "cpu_cores": 2}}
+    flavored: client_config.RuntimeConfig = {"resources": {"flavor": "small", "memory_mb": None, "cpu_cores": None}}
+    assert client_config.compose(None, numbers, {"flavor": "small"})["resources"] == {"flavor": "small"}
+    assert client_config.compose(None, flavored, {"cpus": 1})["resources"] == {"memory_mb": None, "cpu_cores": 1}
+    assert client_config.compose(None, flavored, {"disk_mb": 100})["resources"]["flavor"] == "small"
+
+
+def test_more_replicas_make_room_for_themselves_unless_the_most_is_said() -> None:
+    base: client_config.RuntimeConfig = {"autoscaling": {"min_replicas": 1, "max_replicas": 2}}
+    assert client_config.compose(None, base, {"replicas": 3})["autoscaling"] == {"min_replicas": 3, "max_replicas": 3}
+    assert client_config.compose(None, base, {"max_replicas": 1})["autoscaling"]["max_replicas"] == 1
+    asked = client_config.compose(None, base, {"replicas": 3, "max_replicas": 2})
+    assert asked["autoscaling"] == {"min_replicas": 3, "max_replicas": 2}
 
 
 def test_builtin_is_not_taken_for_a_reference() -> None:

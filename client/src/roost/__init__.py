@@ -13,7 +13,7 @@ command starts quickly.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from roost.config import RunOptions, RuntimeConfig
+from roost.config import Access, RunOptions, RuntimeConfig
 from roost.errors import (
     AlreadyExistsError,
     ApiError,
@@ -39,7 +39,23 @@ from roost.errors import (
     ValidationError,
     WaitTimeout,
 )
-from roost.models import Endpoint, Event, ExecResult, Image, LogLine, LogPage, Progress, Push, Replica, Version
+from roost.models import (
+    Change,
+    Difference,
+    Endpoint,
+    Event,
+    ExecResult,
+    Flavor,
+    Image,
+    Kept,
+    LogLine,
+    LogPage,
+    Progress,
+    Push,
+    Replica,
+    Share,
+    Version,
+)
 
 if TYPE_CHECKING:
     from roost.aio.client import AsyncRoost
@@ -50,6 +66,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Access",
     "AlreadyExistsError",
     "ApiError",
     "AsyncRoost",
@@ -57,15 +74,19 @@ __all__ = [
     "AuthenticationError",
     "BadGatewayError",
     "BadRequestError",
+    "Change",
     "ConflictError",
+    "Difference",
     "Endpoint",
     "Event",
     "ExecResult",
     "FieldError",
+    "Flavor",
     "ForbiddenError",
     "Image",
     "ImageFailed",
     "InternalError",
+    "Kept",
     "LogLine",
     "LogPage",
     "MethodNotAllowedError",
@@ -83,6 +104,7 @@ __all__ = [
     "RuntimeConfig",
     "RuntimeFailed",
     "SettingsError",
+    "Share",
     "TimedOutError",
     "UnavailableError",
     "UnreachableError",

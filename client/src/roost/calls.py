@@ -46,6 +46,12 @@ def verb(path: str, *, wait: float = 0.0) -> Call:
     return Call("POST", path, params=_given(wait=wait or None), seconds=wait, repeatable=True)
 
 
+def change(path: str, json: Any, *, wait: float = 0.0, expected_revision: int | None = None) -> Call:
+    """Change fields; the same change made twice is as good as made once, but has another revision."""
+    headers, repeatable = if_match(expected_revision), expected_revision is None
+    return Call("PATCH", path, _given(wait=wait or None), json, None, headers, seconds=wait, repeatable=repeatable)
+
+
 def delete(path: str, *, expected_revision: int | None = None) -> Call:
     return Call("DELETE", path, headers=if_match(expected_revision), repeatable=True)
 

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from roost import settings
+from roost.flavors import Flavors
 from roost.images import Images
 from roost.runtimes import Runtimes
 from roost.transport import Transport
@@ -33,6 +34,7 @@ class Roost:
         self._transport = Transport(self.connection, timeout, retries)
         self.runtimes = Runtimes(self._transport)
         self.images = Images(self._transport)
+        self.flavors = Flavors(self._transport)
 
     def __enter__(self) -> Self:
         return self

@@ -35,8 +35,11 @@ class Process(TypedDict, total=False):
 
 
 class Resources(TypedDict, total=False):
-    cpu_cores: float
-    memory_mb: int
+    """A flavor, or the numbers."""
+
+    flavor: str | None
+    cpu_cores: float | None
+    memory_mb: int | None
     disk_mb: int
     max_processes: int
 
@@ -97,15 +100,48 @@ class RuntimeConfig(TypedDict, total=False):
     metadata: Metadata
 
 
+class Jwt(TypedDict, total=False):
+    """Whose tokens are accepted: keys from `jwks`, from `jwks_uri`, or from what `issuer` publishes."""
+
+    issuer: str | None
+    jwks_uri: str | None
+    jwks: dict[str, Any] | None
+    audiences: list[str]
+    required_claims: dict[str, str | bool | int | list[str]]
+    user_claim: str
+
+
+class RateLimit(TypedDict, total=False):
+    requests: int
+    per_seconds: int
+
+
+class Access(TypedDict, total=False):
+    """Who may call an endpoint, and how often. What is left out takes the server's default."""
+
+    mode: Literal["public", "token", "jwt"]
+    jwt: Jwt | None
+    allowed_cidrs: list[str]
+    rate_limit: RateLimit | None
+
+
 class RunOptions(TypedDict, total=False):
-    """Short words for the fields that are set most often. They win over the same field of `config`."""
+    """Short words for the fields that are set most often. They win over the same field of `config`.
+
+    `replicas` always run; with `max_replicas` more are started when they are busier than `cpu_utilization` or
+    `memory_utilization` percent.
+    """
 
     cpus: float
     memory_mb: int
+    flavor: str
     disk_mb: int
     env: Mapping[str, str]
     labels: Mapping[str, str]
     replicas: int
+    max_replicas: int
+    cpu_utilization: int
+    memory_utilization: int
     command: list[str]
     args: list[str]
     user: str
@@ -122,10 +158,14 @@ class RunOptions(TypedDict, total=False):
 _PLACES: dict[str, tuple[str, ...]] = {
     "cpus": ("resources", "cpu_cores"),
     "memory_mb": ("resources", "memory_mb"),
+    "flavor": ("resources", "flavor"),
     "disk_mb": ("resources", "disk_mb"),
     "env": ("runtime_server", "env"),
     "labels": ("metadata", "labels"),
     "replicas": ("autoscaling", "min_replicas"),
+    "max_replicas": ("autoscaling", "max_replicas"),
+    "cpu_utilization": ("autoscaling", "cpu_utilization"),
+    "memory_utilization": ("autoscaling", "memory_utilization"),
     "command": ("process", "command"),
     "args": ("process", "args"),
     "user": ("process", "user"),
@@ -142,7 +182,8 @@ _PLACES: dict[str, tuple[str, ...]] = {
 def compose(image: str | None, config: RuntimeConfig | None, options: RunOptions) -> RuntimeConfig:
     """The document that an image and short options mean, over `config`, which is left as it is.
 
-    `env` and `labels` are added to those of `config`. `health=False` means: ready when the process runs.
+    `env` and `labels` are added to those of `config`. `health=False` means: ready when the process runs. A flavor
+    takes the place of the numbers of `config`, and numbers that of its flavor.
     """
     document: dict[str, Any] = deepcopy(dict(config or {}))
     if image is not None:
@@ -150,11 +191,22 @@ def compose(image: str | None, config: RuntimeConfig | None, options: RunOptions
         _put(document, ("build", "source"), {"kind": kind, "ref": ref})
     if options.get("health") is False:
         document["health"] = None
-    for name, value in options.items():
-        if name in _PLACES and value is not None:
-            _put(document, _PLACES[name], value)
-    _make_room_for_replicas(document)
+    given = {name: value for name, value in options.items() if name in _PLACES and value is not None}
+    _clear_size(document.get("resources", {}), given)
+    for name, value in given.items():
+        _put(document, _PLACES[name], value)
+    if "max_replicas" not in given:
+        _make_room_for_replicas(document)
     return cast(RuntimeConfig, document)
+
+
+def _clear_size(resources: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """A replica's size is said in one way: by a flavor, or in numbers."""
+    if "flavor" in given:
+        resources.pop("cpu_cores", None)
+        resources.pop("memory_mb", None)
+    elif "cpus" in given or "memory_mb" in given:
+        resources.pop("flavor", None)
 
 
 def _put(document: dict[str, Any], place: tuple[str, ...], value: Any) -> None:

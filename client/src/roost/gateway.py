@@ -62,8 +62,8 @@ def url_of(runtime: RuntimeState, exposed_port: int | None) -> str:
     return runtime.url if exposed_port is None else runtime.url.replace("://", f"://{exposed_port}-", 1)
 
 
-def failed(error: httpx.HTTPError | httpx.InvalidURL, runtime: RuntimeState) -> errors.UnreachableError:
-    """What a failure of the connection to a runtime means."""
+def failed(error: httpx.HTTPError | httpx.InvalidURL, name: str, url: str) -> errors.UnreachableError:
+    """What a failure of the connection to this URL of a runtime means."""
     cause = "it took too long" if isinstance(error, httpx.TimeoutException) else http.cause(error)
     hint = "the gateway does not answer; is the server running?" if isinstance(error, http.NEVER_REACHED) else None
-    return errors.UnreachableError(f'cannot call runtime "{runtime.name}" at {runtime.url}: {cause}', hint=hint)
+    return errors.UnreachableError(f'cannot call runtime "{name}" at {url}: {cause}', hint=hint)

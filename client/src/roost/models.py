@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from roost.config import RuntimeConfig
+from roost.config import Access, RuntimeConfig
 
 
 @dataclass(frozen=True)
@@ -14,15 +14,40 @@ class ReplicaCount:
 
 
 @dataclass(frozen=True)
+class Share:
+    """`weight` is percent of the requests."""
+
+    version: int
+    weight: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A version that was replaced; its replicas stay ready `until` then, so that going back takes a moment."""
+
+    version: int
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Endpoint:
-    """A URL of a runtime. `version` serves now, None before the first is ready; `pinned` False follows the latest."""
+    """A URL of a runtime. `live` is what serves now, `version` the one that last served alone (None before the first
+    is ready). It should serve `split`, or else `target_version`; `pinned` False: that follows the latest.
+    """
 
     id: str
     name: str
+    default: bool
     url: str
+    status: str
     version: int | None
     target_version: int
     pinned: bool
+    split: list[Share] | None
+    live: list[Share]
+    kept: Kept | None
+    ready_replicas: int
+    access: Access
     revision: int
     created_at: datetime
     updated_at: datetime
@@ -30,7 +55,8 @@ class Endpoint:
 
 @dataclass
 class RuntimeState:
-    """A runtime as the server last told it. `reason` is one word for programs, `message` the same for people."""
+    """A runtime as the server last told it. `reason` is one word for programs, `message` the same for people.
+    `version` is the latest, `applied_version` what endpoints that follow the latest are to serve."""
 
     id: str
     name: str
@@ -39,6 +65,7 @@ class RuntimeState:
     reason: str | None
     message: str | None
     version: int
+    applied_version: int
     replicas: ReplicaCount
     url: str
     alias_url: str | None
@@ -72,12 +99,47 @@ class Replica:
 
 @dataclass(frozen=True)
 class Version:
-    """An immutable, numbered configuration of a runtime."""
+    """An immutable, numbered configuration of a runtime. `cpu_cores` and `memory_mb` are of one replica, whatever
+    flavor said so when it was made."""
 
     version: int
     config: RuntimeConfig
+    cpu_cores: float
+    memory_mb: int
     image_id: str
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class Change:
+    """A field's value in the other version, and in this one."""
+
+    was: Any
+    now: Any
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What `version` changed against `other`, by the field's dotted path."""
+
+    version: int
+    other: int
+    changes: dict[str, Change]
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """A named size of a replica. `available`: whether this server's machine can hold it."""
+
+    id: str
+    name: str
+    description: str
+    cpu_cores: float
+    memory_mb: int
+    available: bool
+    revision: int
+    created_at: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 """Runtime: what the server last told about it, and what can be done with it."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, Self, Unpack
 
@@ -10,68 +10,39 @@ import httpx
 
 from roost import calls, effects, execs, gateway, logs, models, sse, waiting, wire
 from roost.calls import Call
-from roost.config import RuntimeConfig
-from roost.errors import NotFoundError, UnreachableError
+from roost.endpoints import Endpoints
+from roost.errors import NotFoundError, RoostError, UnreachableError
 from roost.execs import ExecOptions
 from roost.gateway import RequestOptions
+from roost.handle import OnChange
 from roost.logs import LogFilter
-from roost.transport import Transport
+from roost.versions import Versions
 from roost.waiting import Deadline
 
-OnChange = Callable[["Runtime"], None]
 
+class Runtime(Versions, Endpoints):
+    """A runtime. Its fields are as of the last answer; `refresh` asks again."""
 
-class Runtime(models.RuntimeState):
-    """Its fields are as of the last answer; `refresh` asks again. Methods address it by id, so a new runtime of the
-    same name is never touched by mistake.
-    """
-
-    def __init__(self, transport: Transport, state: models.RuntimeState) -> None:
-        self._transport = transport
-        self._take(state)
-
-    def _take(self, state: models.RuntimeState) -> Self:
-        self.__dict__.update(vars(state))
-        return self
-
-    def _path(self, *parts: str) -> str:
-        return calls.path("runtimes", self.id, *parts)
-
-    def _ask(self, call: Call) -> Self:
-        return self._take(self._transport.read(models.RuntimeState, call))
-
-    def refresh(self, *, wait: float = 0.0) -> Self:
-        """Ask how it stands; with `wait`, as soon as it has settled or after that many seconds."""
-        return self._ask(calls.get(self._path(), wait=wait))
-
-    def wait(self, timeout: float | None = 240.0, *, on_change: OnChange | None = None) -> Self:
-        """Wait until it has settled (active, stopped, paused, suspended).
-
-        `on_change` is called after every look at it. Raises `RuntimeFailed` when it is in `error`, `WaitTimeout`.
-        """
-        return self.settle(Deadline(timeout, watched=on_change is not None), on_change)
-
-    def settle(self, deadline: Deadline, on_change: OnChange | None = None) -> Self:
-        """`wait` until a deadline that began earlier."""
-        while True:
-            if on_change is not None:
-                on_change(self)
-            if waiting.runtime_is_settled(self, deadline):
-                return self
-            self.refresh(wait=deadline.slice())
-
-    def _bring_to(self, verb: str, wait: bool, timeout: float | None, on_change: OnChange | None) -> Self:
-        deadline = Deadline(timeout, watched=on_change is not None)
-        self._ask(calls.verb(self._path(verb), wait=deadline.slice() if wait else 0.0))
-        return self.settle(deadline, on_change) if wait else self
-
-    def start(self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange | None = None) -> Self:
+    def start(
+        self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange[Self] | None = None
+    ) -> Self:
         """Bring it up again; a failed one tries again at once. Raises `RuntimeFailed`, `WaitTimeout`."""
         return self._bring_to("start", wait, timeout, on_change)
 
-    def stop(self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange | None = None) -> Self:
+    def stop(
+        self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange[Self] | None = None
+    ) -> Self:
         """Stop its replicas; configuration, endpoints and logs are kept. Raises `WaitTimeout`."""
         return self._bring_to("stop", wait, timeout, on_change)
+
+    def restart(
+        self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange[Self] | None = None
+    ) -> Self:
+        """Replace every replica by a new one of the latest version, without downtime; a stopped one is started.
+
+        Raises `RuntimeFailed`, `WaitTimeout`.
+        """
+        return self._bring_to("restart", wait, timeout, on_change)
 
     def delete(self, *, wait: bool = True, timeout: float | None = 240.0, expected_revision: int | None = None) -> None:
         """Remove it with all that belongs to it. Raises `ConflictError` for a stale revision, `WaitTimeout`."""
@@ -98,37 +69,9 @@ class Runtime(models.RuntimeState):
         """
         return self._transport.read(models.ExecResult, execs.call(self._path("exec"), command, timeout, options))
 
-    def get_config(self) -> RuntimeConfig:
-        """The latest version's configuration, complete but for passwords."""
-        answer: dict[str, RuntimeConfig] = (self._transport.send(calls.get(self._path("config")))).json()
-        return answer["config"]
-
-    def put_config(
-        self,
-        config: RuntimeConfig,
-        *,
-        expected_revision: int | None = None,
-        wait: bool = True,
-        timeout: float | None = 240.0,
-        on_change: OnChange | None = None,
-    ) -> Self:
-        """Replace the configuration: what is left out returns to its default. Always makes a new version.
-
-        Raises `ValidationError`, `ConflictError` for a stale revision, `RuntimeFailed`, `WaitTimeout`.
-        """
-        deadline = Deadline(timeout, watched=on_change is not None)
-        headers = calls.if_match(expected_revision)
-        self._transport.send(Call("PUT", self._path("config"), json={"config": config}, headers=headers))
-        self.refresh()
-        return self.settle(deadline, on_change) if wait else self
-
     def list_replicas(self) -> list[models.Replica]:
         """Its replicas, oldest first."""
         return [one for one in self._transport.items(models.Replica, calls.get(self._path("replicas")))]
-
-    def list_versions(self) -> Iterator[models.Version]:
-        """Its versions, newest first."""
-        return self._transport.items(models.Version, calls.get(self._path("versions"), limit=100))
 
     def list_events(self) -> Iterator[models.Event]:
         """What happened, newest first."""
@@ -187,13 +130,17 @@ class Runtime(models.RuntimeState):
         *,
         timeout: float = 300.0,
         exposed_port: int | None = None,
+        endpoint: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> httpx.Response:
         """Send a request to the agent through the gateway and return its whole answer, whatever its status.
 
-        Raises `UnreachableError` when nothing answers.
+        `endpoint` is another one than the default, by name or id. Raises `UnreachableError` when nothing answers,
+        `NotFoundError` for an unknown endpoint.
         """
-        with self.stream(method, path, timeout=timeout, exposed_port=exposed_port, **options) as response:
+        with self.stream(
+            method, path, timeout=timeout, exposed_port=exposed_port, endpoint=endpoint, **options
+        ) as response:
             response.read()
         return response
 
@@ -205,6 +152,7 @@ class Runtime(models.RuntimeState):
         *,
         timeout: float = 300.0,
         exposed_port: int | None = None,
+        endpoint: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> Iterator[httpx.Response]:
         """Like `call`, but the answer is read while it comes: `for chunk in response.iter_bytes()`.
@@ -212,7 +160,7 @@ class Runtime(models.RuntimeState):
         `timeout` is the longest silence in seconds.
         """
         pool, api_url = self._transport.gateway, self._transport.connection.url
-        url = gateway.url_of(self, exposed_port)
+        url = self._url(exposed_port, endpoint)
         request = gateway.request(pool, url, api_url, method, path, options, timeout)
         try:
             response = pool.send(request, stream=True)
@@ -221,7 +169,12 @@ class Runtime(models.RuntimeState):
             finally:
                 response.close()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise gateway.failed(error, self) from error
+            raise gateway.failed(error, self.name, url) from error
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} {self.status} {self.url}>"
+    def _url(self, exposed_port: int | None, endpoint: str | None) -> str:
+        if endpoint is None:
+            return gateway.url_of(self, exposed_port)
+        if exposed_port is not None:
+            raise RoostError("cannot call a further port of one endpoint: exposed ports belong to the default one")
+        known = (one.url for one in self.endpoints if endpoint in (one.name, one.id))
+        return next(known, None) or (self.get_endpoint(endpoint)).url

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from roost import errors
-from roost.models import Image, Progress, Push, RuntimeState
+from roost.models import Endpoint, Image, Progress, Push, RuntimeState
 
 SLICE_SECONDS = 20.0
 WATCHED_SLICE_SECONDS = 0.5
@@ -57,6 +57,27 @@ def _way_out(runtime: RuntimeState) -> str:
             f"or take it away with `roost rm {runtime.name}`"
         )
     return f"look closer with `roost logs {runtime.name}` and `roost events {runtime.name}`"
+
+
+def endpoint_is_settled(runtime_name: str, endpoint: Endpoint, deadline: Deadline) -> bool:
+    """Raises `WaitTimeout` when the time is over and it is under way."""
+    if endpoint.status in SETTLED:
+        return True
+    if deadline.slice() <= 0:
+        raise errors.WaitTimeout(
+            f'endpoint "{endpoint.name}" of runtime "{runtime_name}" is still {endpoint.status} '
+            f"after {deadline.timeout:g} s",
+            hint=f"it goes on; see how it stands with `roost inspect {runtime_name}`",
+        )
+    return False
+
+
+def check_endpoint(runtime: RuntimeState, endpoint: Endpoint) -> None:
+    """Raises `RuntimeFailed` when what it should serve could not start; the runtime knows why."""
+    if endpoint.status == "error":
+        why = runtime.message or runtime.reason or "no reason was given"
+        message = f'endpoint "{endpoint.name}" of runtime "{runtime.name}" failed: {why}'
+        raise errors.RuntimeFailed(message, reason=runtime.reason, hint=_way_out(runtime))
 
 
 def runtime_is_still_there(runtime: RuntimeState, deadline: Deadline) -> None:

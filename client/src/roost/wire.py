@@ -34,6 +34,9 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
     if get_origin(hint) is list:
         read_item = _reader(get_args(hint)[0])
         return lambda value: [read_item(item) for item in value]
+    if get_origin(hint) is dict:
+        read_value = _reader(get_args(hint)[1])
+        return lambda value: {key: read_value(one) for key, one in value.items()}
     if hint is datetime:
         return datetime.fromisoformat
     if is_dataclass(hint):

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from roost import settings
+from roost.aio.flavors import AsyncFlavors
 from roost.aio.images import AsyncImages
 from roost.aio.runtimes import AsyncRuntimes
 from roost.aio.transport import AsyncTransport
@@ -32,6 +33,7 @@ class AsyncRoost:
         self._transport = AsyncTransport(self.connection, timeout, retries)
         self.runtimes = AsyncRuntimes(self._transport)
         self.images = AsyncImages(self._transport)
+        self.flavors = AsyncFlavors(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
 """Runtime: what the server last told about it, and what can be done with it."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal, Self, Unpack
 
@@ -9,73 +9,40 @@ import httpx
 
 from roost import calls, execs, gateway, logs, models, sse, waiting, wire
 from roost.aio import effects
-from roost.aio.transport import AsyncTransport
+from roost.aio.endpoints import AsyncEndpoints
+from roost.aio.handle import OnChange
+from roost.aio.versions import AsyncVersions
 from roost.calls import Call
-from roost.config import RuntimeConfig
-from roost.errors import NotFoundError, UnreachableError
+from roost.errors import NotFoundError, RoostError, UnreachableError
 from roost.execs import ExecOptions
 from roost.gateway import RequestOptions
 from roost.logs import LogFilter
 from roost.waiting import Deadline
 
-OnChange = Callable[["AsyncRuntime"], None]
 
-
-class AsyncRuntime(models.RuntimeState):
-    """Its fields are as of the last answer; `refresh` asks again. Methods address it by id, so a new runtime of the
-    same name is never touched by mistake.
-    """
-
-    def __init__(self, transport: AsyncTransport, state: models.RuntimeState) -> None:
-        self._transport = transport
-        self._take(state)
-
-    def _take(self, state: models.RuntimeState) -> Self:
-        self.__dict__.update(vars(state))
-        return self
-
-    def _path(self, *parts: str) -> str:
-        return calls.path("runtimes", self.id, *parts)
-
-    async def _ask(self, call: Call) -> Self:
-        return self._take(await self._transport.read(models.RuntimeState, call))
-
-    async def refresh(self, *, wait: float = 0.0) -> Self:
-        """Ask how it stands; with `wait`, as soon as it has settled or after that many seconds."""
-        return await self._ask(calls.get(self._path(), wait=wait))
-
-    async def wait(self, timeout: float | None = 240.0, *, on_change: OnChange | None = None) -> Self:
-        """Wait until it has settled (active, stopped, paused, suspended).
-
-        `on_change` is called after every look at it. Raises `RuntimeFailed` when it is in `error`, `WaitTimeout`.
-        """
-        return await self.settle(Deadline(timeout, watched=on_change is not None), on_change)
-
-    async def settle(self, deadline: Deadline, on_change: OnChange | None = None) -> Self:
-        """`wait` until a deadline that began earlier."""
-        while True:
-            if on_change is not None:
-                on_change(self)
-            if waiting.runtime_is_settled(self, deadline):
-                return self
-            await self.refresh(wait=deadline.slice())
-
-    async def _bring_to(self, verb: str, wait: bool, timeout: float | None, on_change: OnChange | None) -> Self:
-        deadline = Deadline(timeout, watched=on_change is not None)
-        await self._ask(calls.verb(self._path(verb), wait=deadline.slice() if wait else 0.0))
-        return await self.settle(deadline, on_change) if wait else self
+class AsyncRuntime(AsyncVersions, AsyncEndpoints):
+    """A runtime. Its fields are as of the last answer; `refresh` asks again."""
 
     async def start(
-        self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange | None = None
+        self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange[Self] | None = None
     ) -> Self:
         """Bring it up again; a failed one tries again at once. Raises `RuntimeFailed`, `WaitTimeout`."""
         return await self._bring_to("start", wait, timeout, on_change)
 
     async def stop(
-        self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange | None = None
+        self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange[Self] | None = None
     ) -> Self:
         """Stop its replicas; configuration, endpoints and logs are kept. Raises `WaitTimeout`."""
         return await self._bring_to("stop", wait, timeout, on_change)
+
+    async def restart(
+        self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange[Self] | None = None
+    ) -> Self:
+        """Replace every replica by a new one of the latest version, without downtime; a stopped one is started.
+
+        Raises `RuntimeFailed`, `WaitTimeout`.
+        """
+        return await self._bring_to("restart", wait, timeout, on_change)
 
     async def delete(
         self, *, wait: bool = True, timeout: float | None = 240.0, expected_revision: int | None = None
@@ -104,37 +71,9 @@ class AsyncRuntime(models.RuntimeState):
         """
         return await self._transport.read(models.ExecResult, execs.call(self._path("exec"), command, timeout, options))
 
-    async def get_config(self) -> RuntimeConfig:
-        """The latest version's configuration, complete but for passwords."""
-        answer: dict[str, RuntimeConfig] = (await self._transport.send(calls.get(self._path("config")))).json()
-        return answer["config"]
-
-    async def put_config(
-        self,
-        config: RuntimeConfig,
-        *,
-        expected_revision: int | None = None,
-        wait: bool = True,
-        timeout: float | None = 240.0,
-        on_change: OnChange | None = None,
-    ) -> Self:
-        """Replace the configuration: what is left out returns to its default. Always makes a new version.
-
-        Raises `ValidationError`, `ConflictError` for a stale revision, `RuntimeFailed`, `WaitTimeout`.
-        """
-        deadline = Deadline(timeout, watched=on_change is not None)
-        headers = calls.if_match(expected_revision)
-        await self._transport.send(Call("PUT", self._path("config"), json={"config": config}, headers=headers))
-        await self.refresh()
-        return await self.settle(deadline, on_change) if wait else self
-
     async def list_replicas(self) -> list[models.Replica]:
         """Its replicas, oldest first."""
         return [one async for one in self._transport.items(models.Replica, calls.get(self._path("replicas")))]
-
-    def list_versions(self) -> AsyncIterator[models.Version]:
-        """Its versions, newest first."""
-        return self._transport.items(models.Version, calls.get(self._path("versions"), limit=100))
 
     def list_events(self) -> AsyncIterator[models.Event]:
         """What happened, newest first."""
@@ -195,13 +134,17 @@ class AsyncRuntime(models.RuntimeState):
         *,
         timeout: float = 300.0,
         exposed_port: int | None = None,
+        endpoint: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> httpx.Response:
         """Send a request to the agent through the gateway and return its whole answer, whatever its status.
 
-        Raises `UnreachableError` when nothing answers.
+        `endpoint` is another one than the default, by name or id. Raises `UnreachableError` when nothing answers,
+        `NotFoundError` for an unknown endpoint.
         """
-        async with self.stream(method, path, timeout=timeout, exposed_port=exposed_port, **options) as response:
+        async with self.stream(
+            method, path, timeout=timeout, exposed_port=exposed_port, endpoint=endpoint, **options
+        ) as response:
             await response.aread()
         return response
 
@@ -213,6 +156,7 @@ class AsyncRuntime(models.RuntimeState):
         *,
         timeout: float = 300.0,
         exposed_port: int | None = None,
+        endpoint: str | None = None,
         **options: Unpack[RequestOptions],
     ) -> AsyncIterator[httpx.Response]:
         """Like `call`, but the answer is read while it comes: `async for chunk in response.aiter_bytes()`.
@@ -220,7 +164,7 @@ class AsyncRuntime(models.RuntimeState):
         `timeout` is the longest silence in seconds.
         """
         pool, api_url = self._transport.gateway, self._transport.connection.url
-        url = gateway.url_of(self, exposed_port)
+        url = await self._url(exposed_port, endpoint)
         request = gateway.request(pool, url, api_url, method, path, options, timeout)
         try:
             response = await pool.send(request, stream=True)
@@ -229,7 +173,12 @@ class AsyncRuntime(models.RuntimeState):
             finally:
                 await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise gateway.failed(error, self) from error
+            raise gateway.failed(error, self.name, url) from error
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} {self.status} {self.url}>"
+    async def _url(self, exposed_port: int | None, endpoint: str | None) -> str:
+        if endpoint is None:
+            return gateway.url_of(self, exposed_port)
+        if exposed_port is not None:
+            raise RoostError("cannot call a further port of one endpoint: exposed ports belong to the default one")
+        known = (one.url for one in self.endpoints if endpoint in (one.name, one.id))
+        return next(known, None) or (await self.get_endpoint(endpoint)).url

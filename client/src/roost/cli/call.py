@@ -9,7 +9,7 @@ import typer
 
 from roost.cli import inputs, output, session
 from roost.cli.failures import FAILED
-from roost.cli.options import Json, Name
+from roost.cli.options import Json, Name, OfEndpoint
 
 if TYPE_CHECKING:
     import httpx
@@ -29,6 +29,7 @@ def call(
         list[str] | None, typer.Option("--header", "-H", metavar="NAME:VALUE", help="Repeatable.")
     ] = None,
     port: Annotated[int | None, typer.Option("--port", metavar="PORT", help="A further port that it exposes.")] = None,
+    endpoint: OfEndpoint = None,
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="The longest silence.")] = 300,
     json: Json = False,
 ) -> None:
@@ -38,15 +39,18 @@ def call(
 
         roost {} hello /health
         roost {} hello /invocations -d '{"prompt": "hi"}'
+        roost {} hello /health --endpoint canary
         roost {} hello /upload -X PUT -d @notes.txt -H 'Content-Type: text/plain'
     """
+    if port is not None and endpoint is not None:
+        raise typer.BadParameter("further ports belong to the default endpoint", param_hint="--endpoint")
     body = _body(data)
     headers = _headers(header or [], body)
     method = method or ("GET" if body is None else "POST")
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
         with runtime.stream(
-            method, path, content=body, headers=headers, timeout=timeout, exposed_port=port
+            method, path, content=body, headers=headers, timeout=timeout, exposed_port=port, endpoint=endpoint
         ) as response:
             _print_whole(response) if json else _print_as_it_comes(response)
     if response.status_code >= 400:

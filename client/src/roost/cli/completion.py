@@ -10,7 +10,7 @@ def completion(
 ) -> None:
     """Print the shell completion script.
 
-    It completes commands, options and the names of runtimes and images.
+    It completes commands, options and the names of runtimes, endpoints, flavors and images.
 
     source <(roost {} bash)
     roost {} fish > ~/.config/fish/completions/roost.fish

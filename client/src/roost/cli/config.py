@@ -77,6 +77,8 @@ def _apply(document: dict[str, Any], change: str) -> None:
             raise typer.BadParameter(
                 f'"{path}" leads through {folder}, which holds no fields', param_hint="FIELD=VALUE"
             )
+    if path == "resources.flavor" and text != "null":
+        place.update(cpu_cores=None, memory_mb=None)
     place[last] = text if folders[-1:] in (["env"], ["labels"]) else _value(text)
 
 

@@ -78,6 +78,6 @@ def _hint(error: Exception) -> str | None:
     if isinstance(error, typer.TyperException):
         ctx = getattr(error, "ctx", None)
         return f"see `{ctx.command_path} --help`" if ctx else None
-    if isinstance(error, errors.NotFoundError) and "runtime" in str(error):
+    if isinstance(error, errors.NotFoundError) and str(error).startswith("cannot find runtime"):
         return "see which there are with `roost ps -a`"
     return next((hint for kind, hint in _HINTS if isinstance(error, kind)), None)

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from roost.cli import output
-from roost.models import Replica
+from roost.cli import output, serving
+from roost.models import Replica, Version
 
 if TYPE_CHECKING:
     from roost.runtime import Runtime
@@ -29,12 +29,15 @@ def say_created(runtime: "Runtime") -> None:
 
 def show(runtime: "Runtime", *, as_json: bool) -> None:
     """Everything about one runtime."""
-    replicas, config, image = runtime.list_replicas(), runtime.get_config(), runtime.image()
+    version = runtime.get_version(runtime.version)
+    replicas, config, image = runtime.list_replicas(), version.config, runtime.image()
     if as_json:
         parts = {"replica_list": replicas, "config": config, "image": image}
         output.emit({**output.plain(runtime), **output.plain(parts)})
         return
-    _show_head(runtime, f"{image.reference} {(image.digest or '')[:19]}".strip(), dict(config))
+    _show_head(runtime, f"{image.reference} {(image.digest or '')[:19]}".strip(), version)
+    print()
+    serving.table(runtime.endpoints)
     if replicas:
         print()
         output.table(("REPLICA", "STATUS", "VERSION", "ADDRESS", "RESTARTS", "STARTED IN"), [_row(r) for r in replicas])
@@ -42,8 +45,9 @@ def show(runtime: "Runtime", *, as_json: bool) -> None:
         print(f"\n{message}")
 
 
-def _show_head(runtime: "Runtime", image: str, config: dict[str, Any]) -> None:
-    size, health = config["resources"], config["health"]
+def _show_head(runtime: "Runtime", image: str, version: Version) -> None:
+    config: dict[str, Any] = dict(version.config)
+    health = config["health"]
     labels = ", ".join(f"{key}={value}" for key, value in sorted(runtime.labels.items()))
     environment = ", ".join(sorted(config["runtime_server"]["env"]))
     output.pairs(
@@ -57,15 +61,35 @@ def _show_head(runtime: "Runtime", image: str, config: dict[str, Any]) -> None:
             ("url", runtime.url),
             ("", runtime.alias_url or ""),
             *_port_urls(runtime, config),
-            ("version", f"{runtime.version}" + (" (not served yet)" if runtime.stale else "")),
+            ("version", f"{runtime.version}" + _outlook(runtime)),
             ("image", image),
-            ("size", f"{size['cpu_cores']:g} cores, {size['memory_mb']} MiB memory, {size['disk_mb']} MiB disk"),
+            ("size", _size(version)),
+            ("scaling", _scaling(config["autoscaling"])),
             ("health", f"GET {health['path']} on port {health['port']}" if health else "ready when its process runs"),
             ("labels", labels),
             ("env", environment),
             ("created", f"{output.stamp(runtime.created_at)} ({output.age(runtime.created_at)} ago)"),
         ]
     )
+
+
+def _outlook(runtime: "Runtime") -> str:
+    if runtime.applied_version != runtime.version:
+        return f" (recorded; `roost restart {runtime.name}` applies it)"
+    return " (not served yet)" if runtime.stale else ""
+
+
+def _size(version: Version) -> str:
+    asked: dict[str, Any] = dict(version.config["resources"])
+    told = f"{version.cpu_cores:g} cores, {version.memory_mb} MiB memory, {asked['disk_mb']} MiB disk"
+    return f"{told} (flavor {asked['flavor']})" if asked.get("flavor") else told
+
+
+def _scaling(scaling: dict[str, int]) -> str:
+    least, most = scaling["min_replicas"], scaling["max_replicas"]
+    if least == most:
+        return ""
+    return f"{least} to {most}, above {scaling['cpu_utilization']} % CPU or {scaling['memory_utilization']} % memory"
 
 
 def _port_urls(runtime: "Runtime", config: dict[str, Any]) -> list[tuple[str, str]]:

@@ -38,3 +38,17 @@ PasswordStdin = Annotated[
     bool, typer.Option("--registry-password-stdin", help="Read the registry's password from standard input.")
 ]
 InputFile = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="A JSON file; - is standard input.")]
+EndpointName = Annotated[
+    str,
+    typer.Argument(metavar="ENDPOINT", help="The endpoint's name or id.", autocompletion=complete.endpoint_names),
+]
+AnyEndpoint = Annotated[
+    str | None,
+    typer.Argument(metavar="ENDPOINT", help="Default: the default one.", autocompletion=complete.endpoint_names),
+]
+OfEndpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint", metavar="ENDPOINT", help="Another one than the default.", autocompletion=complete.endpoint_names
+    ),
+]

@@ -1,14 +1,12 @@
 """Runtimes: create, list, get, start, stop, delete."""
 
-import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roost.cli import inputs, inspection, output, progress, session
+from roost.cli import inspection, output, progress, running, session
 from roost.cli.options import Json, Name, Names, NoWait, PasswordStdin, RegistryUser, Timeout
-from roost.config import BUILTIN, RunOptions, RuntimeConfig
+from roost.config import BUILTIN, RuntimeConfig
 from roost.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -19,78 +17,42 @@ AWAKE = ("creating", "active", "updating", "stopping", "starting", "paused", "su
 
 def create(
     ctx: typer.Context,
-    arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="ARG", help="After --: replaces the image's arguments (cmd).")
-    ] = None,
+    arguments: running.Arguments = None,
     name: Annotated[
         str | None, typer.Option("--name", "-n", metavar="NAME", help="Default: the last part of the image's name.")
     ] = None,
-    image: Annotated[
-        str | None, typer.Option("--image", "-i", metavar="IMAGE", help=f"A reference. Default: {BUILTIN}.")
-    ] = None,
-    cpus: Annotated[float | None, typer.Option("--cpus", metavar="CORES", help="CPU cores (1).")] = None,
-    memory: Annotated[str | None, typer.Option("--memory", "-m", metavar="MIB", help="Memory: 512, 2g (1024).")] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("--env", "-e", metavar="KEY=VALUE", help="Repeatable. KEY alone: its value here."),
-    ] = None,
-    env_file: Annotated[
-        list[Path] | None, typer.Option("--env-file", metavar="FILE", help="KEY=VALUE lines. Repeatable.")
-    ] = None,
-    port: Annotated[int | None, typer.Option("--port", metavar="PORT", help="Where the agent listens (8080).")] = None,
-    health_path: Annotated[
-        str | None, typer.Option("--health-path", metavar="PATH", help="Must answer 200 (/health).")
-    ] = None,
-    no_health: Annotated[bool, typer.Option("--no-health", help="Ready as soon as the process runs.")] = False,
-    label: Annotated[
-        list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE", help="For `ps --label`. Repeatable.")
-    ] = None,
-    replicas: Annotated[int | None, typer.Option("--replicas", metavar="N", help="How many run (1).")] = None,
-    expose: Annotated[
-        list[int] | None,
-        typer.Option("--expose", "--publish", metavar="PORT", help="A further port with a URL of its own. Repeatable."),
-    ] = None,
-    command: Annotated[
-        str | None, typer.Option("--command", metavar="TEXT", help="Replaces the image's entrypoint.")
-    ] = None,
+    image: running.Image = None,
+    cpus: running.Cpus = None,
+    memory: running.Memory = None,
+    flavor: running.Flavor = None,
+    env: running.Env = None,
+    env_file: running.EnvFile = None,
+    port: running.Port = None,
+    health_path: running.HealthPath = None,
+    no_health: running.NoHealth = False,
+    label: running.Label = None,
+    replicas: running.Replicas = None,
+    max_replicas: running.MaxReplicas = None,
+    expose: running.Expose = None,
+    command: running.EntryPoint = None,
     description: Annotated[str, typer.Option("--description", metavar="TEXT", help="For people.")] = "",
     registry_username: RegistryUser = None,
     registry_password_stdin: PasswordStdin = False,
-    file: Annotated[
-        Path | None,
-        typer.Option("--file", "-f", metavar="FILE", help="The configuration as JSON (- is stdin); options win."),
-    ] = None,
+    file: running.Document = None,
     no_wait: NoWait = False,
     timeout: Timeout = 240,
     json: Json = False,
 ) -> None:
-    """Run an agent: a new runtime from an image.
+    """Run an agent: a new runtime from an image, by default builtin:runtime.
 
     It is ready when GET /health on port 8080 gives 200; change that with --port, --health-path or --no-health.
 
         roost {} --name hello --image registry.example.com/team/hello:v1 --env MODEL=small
         roost {} --image node-agent --port 3000 --memory 512 --no-wait
+        roost {} --image hello --flavor 1x2-general --replicas 1 --max-replicas 4
         roost {} --name box -- sleep infinity
     """
-    if no_health and (port or health_path):
-        raise typer.BadParameter("there is no health check to give a port or path", param_hint="--no-health")
-    options: dict[str, Any] = {
-        "cpus": cpus,
-        "memory_mb": inputs.memory(memory),
-        "env": inputs.environment(env or [], env_file or []),
-        "port": port,
-        "health_path": health_path,
-        "health": not no_health,
-        "labels": inputs.pairs(label or [], "--label"),
-        "replicas": replicas,
-        "exposed_ports": expose or None,
-        "command": shlex.split(command) if command else None,
-        "args": arguments or None,
-        "registry_username": registry_username,
-        "registry_password": inputs.password(registry_username, registry_password_stdin),
-    }
-    given = {key: value for key, value in options.items() if value not in (None, {})}
-    config = _config_of(file)
+    options, config = running.options(ctx), running.document(file)
     with session.client(ctx) as client:
         with progress.of_runtime(json or no_wait, "starting") as on_change:
             runtime = client.runtimes.create(
@@ -101,17 +63,9 @@ def create(
                 wait=not no_wait,
                 timeout=timeout,
                 on_change=on_change,
-                **cast(RunOptions, given),
+                **options,
             )
         output.emit(runtime) if json else inspection.say_created(runtime)
-
-
-def _config_of(file: Path | None) -> RuntimeConfig | None:
-    """The document of a file, which may stand under `config` as the API has it."""
-    if file is None:
-        return None
-    read = inputs.json_of(file, "--file")
-    return cast(RuntimeConfig, read.get("config", read))
 
 
 def _name_of(image: str | None, config: RuntimeConfig | None) -> str:
@@ -188,6 +142,18 @@ def start(
     roost {} hello
     """
     _bring(ctx, names, "start", "starting", no_wait, timeout, json)
+
+
+def restart(
+    ctx: typer.Context, names: Names, no_wait: NoWait = False, timeout: Timeout = 240, json: Json = False
+) -> None:
+    """Replace every replica by a new one of the latest version, without downtime.
+
+    This also applies a version that was only recorded (`roost deploy --no-apply`).
+
+        roost {} hello
+    """
+    _bring(ctx, names, "restart", "restarting", no_wait, timeout, json)
 
 
 def stop(ctx: typer.Context, names: Names, no_wait: NoWait = False, timeout: Timeout = 240, json: Json = False) -> None:

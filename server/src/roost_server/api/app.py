@@ -7,6 +7,7 @@ from roost_server.api import (
     endpoints,
     errors,
     execs,
+    flavors,
     health,
     images,
     logs,
@@ -26,7 +27,7 @@ def build(api: Api) -> FastAPI:
     app = FastAPI(title="Roost", version="1", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     app.state.api = api
     workspace = APIRouter(prefix=BASE, dependencies=[Depends(texts.refuse_unusable)])
-    for room in (runtimes, versions, endpoints, canaries, replicas, execs, logs, images):
+    for room in (runtimes, versions, endpoints, canaries, replicas, execs, logs, images, flavors):
         workspace.include_router(room.router)
     app.include_router(workspace)
     app.include_router(health.router)

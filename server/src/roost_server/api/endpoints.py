@@ -1,11 +1,14 @@
 """Endpoints over HTTP."""
 
+from typing import Literal
+
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from roost_server.api import models
 from roost_server.api.context import Api, ApiOf, CallerOf, Expected, IdempotentCaller, Wait
 from roost_server.api.errors import documented
+from roost_server.domain import errors
 from roost_server.domain.access import Access
 from roost_server.operations import endpoints
 from roost_server.operations.caller import Caller
@@ -32,10 +35,25 @@ class UpdateEndpoint(BaseModel):
     split: list[models.Share] | None = Field(
         None, min_length=1, max_length=10, description="Weights that add up to 100, instead of one version."
     )
-    default: bool | None = Field(None, strict=True, description="`true` makes it the default endpoint.")
+    default: Literal[True] | None = Field(
+        None, description="`true` makes it the default endpoint, which another one then is no longer."
+    )
     access: Access | None = Field(None, description="Replaced whole.")
 
+    @field_validator("split")
+    @classmethod
+    def _each_version_once(cls, split: list[models.Share] | None) -> list[models.Share] | None:
+        versions = [share.version for share in split or ()]
+        for version in versions:
+            if versions.count(version) > 1:
+                raise ValueError(f"version {version} is listed more than once")
+        return split
+
     def change(self) -> Change:
+        """Raises `Invalid` for a version and a split at once."""
+        if self.split is not None and self.version is not None:
+            message = "cannot serve one version and split the traffic too: give either version or split"
+            raise errors.Invalid(message, errors=[errors.FieldError(("split",), message)])
         follow = "version" in self.model_fields_set and self.version is None and self.split is None
         split = {share.version: share.weight for share in self.split} if self.split else None
         return Change(self.version, follow, split, bool(self.default), self.access)

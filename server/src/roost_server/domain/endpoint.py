@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from roost_server.domain import errors
 from roost_server.domain.access import Access
-from roost_server.domain.runtime import Wanted
+from roost_server.domain.runtime import UUID, Wanted
 
 DEFAULT = "DEFAULT"
 AGENT_PORT = 8080
@@ -71,10 +71,10 @@ class Endpoint:
 
 def check_name(name: str) -> str:
     """The name itself, if it may be one. Raises `Invalid` naming the field."""
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or UUID.fullmatch(name):
         message = (
             f'cannot use "{name[:100]}" as an endpoint\'s name: use 1-63 letters, digits and hyphens, beginning and '
-            "ending with a letter or digit"
+            "ending with a letter or digit, and no UUID, which is for ids"
         )
         raise errors.Invalid(message, errors=[errors.FieldError(("name",), message)])
     return name

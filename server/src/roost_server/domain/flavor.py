@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from roost_server.domain import errors
+from roost_server.domain.config import Resources
+from roost_server.domain.runtime import UUID
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 
@@ -32,13 +34,18 @@ class Flavor:
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def size(self) -> Resources:
+        """Of one replica of it, in numbers."""
+        return Resources(cpu_cores=self.cpu_cores, memory_mb=self.memory_mb)
+
 
 def check_name(name: str) -> str:
     """The name itself, if it may be one. Raises `Invalid` naming the field."""
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or UUID.fullmatch(name):
         message = (
             f'cannot use "{name[:100]}" as a flavor\'s name: use 1-63 lower-case letters, digits, dots and hyphens, '
-            "such as 2x4-general"
+            "such as 2x4-general, and no UUID"
         )
         raise errors.Invalid(message, errors=[errors.FieldError(("name",), message)])
     return name

@@ -11,17 +11,24 @@ from roost_server.store.workspaces import Workspace
 
 @dataclass(frozen=True)
 class Caller:
-    """`key` and `fingerprint` are those of an idempotent request; None when the caller sent no key."""
+    """`key` and `fingerprint` are those of an idempotent request; None when the caller sent no key. `role` is the
+    token's."""
 
     workspace: Workspace
     actor: str
     request_id: str
     key: str | None = None
     fingerprint: str = ""
+    role: str = "member"
 
     @property
     def workspace_id(self) -> str:
         return self.workspace.id
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether they may change what belongs to the whole installation."""
+        return self.role in ("root", "admin")
 
 
 def hash_token(token: str) -> str:
@@ -40,4 +47,4 @@ async def authenticate(store: Store, token: str | None, organization: str, works
         raise errors.Unauthenticated("cannot authenticate: this token is not known here")
     if place is None or found.workspace_id not in (None, place.id):
         raise errors.NotFound(f'cannot find workspace "{workspace}" of organization "{organization}"')
-    return Caller(place, found.name, request_id)
+    return Caller(place, found.name, request_id, role=found.role)

@@ -12,6 +12,15 @@ from roost_server.store.leases import now
 from roost_server.store.store import Tx
 from roost_server.store.tables import flavors as table
 
+_TURN = 0x526F6F7376
+"""PostgreSQL's advisory lock under which the catalogue is changed."""
+
+
+async def take_turn(tx: Tx) -> None:
+    """Let nobody else change the catalogue until the end of the transaction. SQLite has one writer anyway."""
+    if not tx.is_sqlite:
+        await tx.first(sa.select(sa.func.pg_advisory_xact_lock(_TURN)))
+
 
 async def insert(tx: Tx, name: str, description: str, cpu_cores: float, memory_mb: int) -> Flavor:
     at = now()

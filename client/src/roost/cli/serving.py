@@ -1,0 +1,79 @@
+"""What endpoints serve, should serve and keep, and who may call them, in words."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from roost.cli import output
+from roost.models import Endpoint
+
+if TYPE_CHECKING:
+    from roost.runtime import Runtime
+
+
+def default_of(runtime: "Runtime") -> Endpoint:
+    return next(one for one in runtime.endpoints if one.default)
+
+
+def live(endpoint: Endpoint) -> str:
+    """ "version 2", or "1=90 %, 2=10 %"; "-" when nothing serves."""
+    if len(endpoint.live) == 1:
+        return f"version {endpoint.live[0].version}"
+    return ", ".join(f"{one.version}={one.weight} %" for one in endpoint.live) or "-"
+
+
+def aim(endpoint: Endpoint) -> str:
+    """What it should serve."""
+    if endpoint.split:
+        return "split " + ",".join(f"{one.version}={one.weight}" for one in endpoint.split)
+    return f"version {endpoint.target_version}" if endpoint.pinned else "the latest"
+
+
+def kept(endpoint: Endpoint) -> str:
+    """ "version 1 for 9 minutes", or nothing."""
+    if endpoint.kept is None:
+        return ""
+    return f"version {endpoint.kept.version} for {_left(endpoint.kept.until)}"
+
+
+def _left(until: datetime) -> str:
+    seconds = max(0, round((until - datetime.now(UTC)).total_seconds()))
+    return f"{round(seconds / 60)} minutes" if seconds >= 90 else f"{seconds} seconds"
+
+
+def access(endpoint: Endpoint) -> str:
+    """ "public", or "jwt of https://issuer.example.com, from 10.0.0.0/8, 100 per 1 s"."""
+    rule = endpoint.access
+    jwt, limit, ranges = rule.get("jwt"), rule.get("rate_limit"), rule.get("allowed_cidrs")
+    parts: list[str] = [rule.get("mode", "public")]
+    if jwt:
+        parts = [f"jwt of {jwt.get('issuer') or jwt.get('jwks_uri') or 'given keys'}"]
+    if ranges:
+        parts.append(f"from {' or '.join(ranges)}")
+    if limit:
+        parts.append(f"{limit['requests']} per {limit['per_seconds']} s")
+    return ", ".join(parts)
+
+
+def sentence(name: str, endpoint: Endpoint) -> str:
+    """What an endpoint of the runtime of this name serves now, with what can be gone back to."""
+    told = f"{endpoint.name} of {name}" if not endpoint.default else name
+    if endpoint.status not in ("active", "updating"):
+        return f"{told} is {output.status(endpoint.status)}"
+    word = "serve" if len(endpoint.live) > 1 else "serves"
+    if endpoint.kept is None:
+        return f"{told}: {live(endpoint)} {word}"
+    back = f"roost rollback {name}" + ("" if endpoint.default else f" --endpoint {endpoint.name}")
+    staying = f"version {endpoint.kept.version} stays ready for {_left(endpoint.kept.until)}"
+    return f"{told}: {live(endpoint)} {word}; {staying}: `{back}`"
+
+
+def table(endpoints: Sequence[Endpoint]) -> None:
+    """One line an endpoint."""
+    headers = ("ENDPOINT", "STATUS", "SERVES", "SHOULD SERVE", "KEPT READY", "ACCESS", "URL")
+    output.table(headers, [_row(one) for one in endpoints])
+
+
+def _row(one: Endpoint) -> tuple[str, ...]:
+    name = f"{one.name} (default)" if one.default else one.name
+    return name, one.status, live(one), aim(one), kept(one) or "-", access(one), one.url

@@ -1,0 +1,190 @@
+"""The command as a user types it: deploy, rollback, versions, diff, scale, restart."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.conftest import Command
+
+FAULT = "ROOST_SIMULATED_FAULT"
+
+
+def config(roost: Command, name: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(roost("config", "get", name).out)
+    return read
+
+
+def inspect(roost: Command, name: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(roost("inspect", name, "--json").out)
+    return read
+
+
+@pytest.fixture
+def running(roost: Command, name: str) -> str:
+    """A runtime of version 1, of an image."""
+    assert roost("run", "--name", name, "--image", "hello", "-e", "A=1", "-e", "B=1", "--memory", "256").code == 0
+    return name
+
+
+def test_deploy_says_what_serves_and_how_to_go_back(roost: Command, running: str) -> None:
+    ended = roost("deploy", running, "-e", "A=2", "--unset-env", "B", "--image", "hello:v2", "--cpus", "0.5")
+    assert (ended.code, ended.err) == (0, "")
+    back = f"`roost rollback {running}`"
+    assert ended.out == f"{running}: version 2 serves; version 1 stays ready for 10 minutes: {back}\n"
+    after = config(roost, running)
+    assert after["runtime_server"]["env"] == {"A": "2"}
+    assert after["build"]["source"]["ref"] == "hello:v2"
+    assert (after["resources"]["cpu_cores"], after["resources"]["memory_mb"]) == (0.5, 256)
+
+
+def test_deploy_creates_what_is_not_there(roost: Command, name: str) -> None:
+    ended = roost("deploy", name, "--image", "hello", "--json", "--", "--debug")
+    assert (ended.code, json.loads(ended.out)["status"]) == (0, "active")
+    assert config(roost, name)["process"]["args"] == ["--debug"]
+
+
+@pytest.mark.parametrize("option", [["--from-version", "1"], ["--no-apply"]])
+def test_what_needs_a_version_that_serves_is_refused_for_a_new_runtime(
+    roost: Command, name: str, option: list[str]
+) -> None:
+    ended = roost("deploy", name, *option)
+    assert (ended.code, f'there is no runtime "{name}" yet' in ended.err) == (2, True)
+
+
+def test_deploy_begins_with_another_version_or_a_file(roost: Command, running: str, tmp_path: Path) -> None:
+    roost("deploy", running, "-e", "A=2")
+    roost("deploy", running, "--from-version", "1", "-e", "C=3")
+    assert config(roost, running)["runtime_server"]["env"] == {"A": "1", "B": "1", "C": "3"}
+    (tmp_path / "config.json").write_text(json.dumps({"resources": {"memory_mb": 128}}))
+    roost("deploy", running, "-f", str(tmp_path / "config.json"), "--cpus", "2")
+    after = config(roost, running)
+    assert (after["resources"]["memory_mb"], after["resources"]["cpu_cores"]) == (128, 2)
+    assert after["build"]["source"]["kind"] == "builtin"
+    assert roost("deploy", running, "-f", "x", "--from-version", "1").code == 2
+    assert roost("deploy", running, "--from-version", "9").code == 3
+
+
+def test_another_kind_of_image_gets_the_probe_that_suits_it(roost: Command, name: str) -> None:
+    roost("run", "--name", name)
+    assert config(roost, name)["health"] is None
+    roost("deploy", name, "--image", "hello")
+    assert config(roost, name)["health"]["path"] == "/health"
+    roost("deploy", name, "--image", "builtin:runtime", "--health-path", "/up")
+    assert config(roost, name)["health"]["path"] == "/up"
+    roost("deploy", name, "--image", "hello", "--no-health")
+    assert config(roost, name)["health"] is None
+
+
+def test_a_version_that_does_not_start_is_told_and_changes_nothing(roost: Command, running: str) -> None:
+    ended = roost("deploy", running, "-e", f"{FAULT}=exits_at_once")
+    assert (ended.code, ended.out) == (1, "")
+    assert "version 2 did not start" in ended.err and "version 1 keeps serving" in ended.err
+    assert roost("rollback", running).out.startswith(f"{running}: version 1 serves")
+    assert inspect(roost, running)["status"] == "active"
+
+
+def test_a_version_that_is_only_recorded_waits_for_a_restart(roost: Command, running: str) -> None:
+    ended = roost("deploy", running, "-e", "A=2", "--no-apply")
+    assert ended.out.splitlines() == [
+        f"{running}: version 1 serves",
+        f"version 2 is recorded; `roost restart {running}` applies it",
+    ]
+    assert "recorded; `roost restart" in roost("inspect", running).out
+    assert roost("restart", running).out == f"{running} is active\n"
+    assert inspect(roost, running)["endpoints"][0]["version"] == 2
+
+
+def test_deploy_to_a_pinned_endpoint_says_so_and_how_to_let_it_follow(roost: Command, running: str) -> None:
+    roost("endpoint", "update", running, "--version", "1")
+    out = roost("deploy", running, "-e", "A=2").out
+    assert "version 2 is made, but DEFAULT should serve version 1" in out
+    command = out.splitlines()[-1].split()
+    assert command == ["roost", "endpoint", "update", running, "DEFAULT", "--latest"]
+    assert roost(*command[1:]).out.startswith(f"{running}: version 2 serves; version 1 stays ready")
+
+
+def test_deploy_to_a_stopped_runtime_says_how_to_start_it(roost: Command, running: str) -> None:
+    roost("shutdown", running)
+    assert roost("deploy", running).out == f"{running} is stopped; `roost boot {running}` starts version 2\n"
+    roost("boot", running)
+    assert inspect(roost, running)["endpoints"][0]["version"] == 2
+
+
+def test_deploy_without_waiting_says_how_to_follow(roost: Command, running: str) -> None:
+    ended = roost("deploy", running, "-e", f"{FAULT}=never_healthy", "--no-wait")
+    assert ended.out == f"{running} is updating; follow it with `roost inspect {running}`\n"
+
+
+def test_rollback_says_how_long_it_took_and_that_it_pins(roost: Command, running: str) -> None:
+    roost("deploy", running)
+    first, *rest = roost("rollback", running).out.splitlines()
+    assert re.fullmatch(rf"{running}: version 1 serves; version 2 stays ready .*` \(took \d\.\d\d s\)", first)
+    assert rest[-1].strip() == f"roost endpoint update {running} DEFAULT --latest"
+    read = json.loads(roost("rollback", running, "--to", "2", "--json").out)
+    assert (read["endpoint"]["version"], read["seconds"] > 0) == (2, True)
+
+
+def test_rollback_of_another_endpoint_and_to_nothing(roost: Command, running: str) -> None:
+    assert roost("rollback", running).code == 1
+    roost("deploy", running)
+    roost("endpoint", "create", running, "canary")
+    assert roost("rollback", running, "--endpoint", "canary").out.startswith(f"canary of {running}: version 1 serves")
+    assert roost("rollback", running, "--to", "9").code == 1
+    assert roost("rollback", running, "--endpoint", "missing").code == 3
+
+
+def test_versions_show_what_each_serves(roost: Command, running: str) -> None:
+    roost("deploy", running)
+    roost("deploy", running)
+    roost("endpoint", "create", running, "canary", "--version", "1")
+    roost("endpoint", "update", running, "--split", "2=90,3=10")
+    header, *rows = roost("versions", running).out.splitlines()
+    start, end = header.index("SERVES"), header.index("IMAGE")
+    assert [(row.split()[0], row[start:end].strip()) for row in rows] == [
+        ("3", "DEFAULT 10 %"),
+        ("2", "DEFAULT 90 %"),
+        ("1", "canary"),
+    ]
+    assert [one["version"] for one in json.loads(roost("versions", running, "--json").out)] == [3, 2, 1]
+
+
+def test_diff_shows_both_values(roost: Command, running: str) -> None:
+    roost("deploy", running, "-e", "A=2")
+    roost("deploy", running, "--memory", "512")
+    rows = [line.split() for line in roost("diff", running, "3").out.splitlines()]
+    assert rows == [["FIELD", "VERSION", "2", "VERSION", "3"], ["resources.memory_mb", "256", "512"]]
+    whole = roost("diff", running, "1", "3").out
+    assert "runtime_server.env.A" in whole and "resources.memory_mb" in whole
+    back = json.loads(roost("diff", running, "3", "1", "--json").out)
+    assert back["changes"]["resources.memory_mb"] == {"was": 512, "now": 256}
+    same = roost("diff", running, "1")
+    assert (same.out, same.err) == ("", "version 1 has the configuration of version 1\n")
+    assert roost("diff", running, "9").code == 3
+
+
+def test_scale_changes_and_shows_how_many_run(roost: Command, running: str) -> None:
+    ended = roost("scale", running, "--min", "2")
+    assert ended.out.splitlines()[-1] == f"{running}: 2 of 2 replicas ready; always 2"
+    out = roost("scale", running, "--min", "1", "--max", "4", "--cpu", "60").out
+    assert "1 to 4, more above 60 % of CPU or 50 % of memory" in out
+    assert config(roost, running)["autoscaling"] == {
+        "min_replicas": 1,
+        "max_replicas": 4,
+        "cpu_utilization": 60,
+        "memory_utilization": 50,
+    }
+    assert "1 to 4" in roost("inspect", running).out
+    assert roost("scale", running).out.startswith(f"{running}: ")
+    assert inspect(roost, running)["version"] == 3
+    refused = roost("scale", running, "--min", "3", "--max", "2")
+    assert (refused.code, "max_replicas (2) must be at least min_replicas (3)" in refused.err) == (1, True)
+
+
+def test_a_restart_of_several_replaces_their_replicas(roost: Command, running: str) -> None:
+    before = {one["id"] for one in inspect(roost, running)["replica_list"]}
+    ended = roost("restart", running, "--json")
+    assert json.loads(ended.out)["status"] == "active"
+    assert not before & {one["id"] for one in inspect(roost, running)["replica_list"] if one["status"] == "ready"}

@@ -10,6 +10,7 @@ import httpx
 
 from roost import calls, effects, execs, gateway, logs, models, sse, waiting, wire
 from roost.calls import Call
+from roost.canaries import Canaries
 from roost.endpoints import Endpoints
 from roost.errors import NotFoundError, RoostError, UnreachableError
 from roost.execs import ExecOptions
@@ -20,7 +21,7 @@ from roost.versions import Versions
 from roost.waiting import Deadline
 
 
-class Runtime(Versions, Endpoints):
+class Runtime(Versions, Endpoints, Canaries):
     """A runtime. Its fields are as of the last answer; `refresh` asks again."""
 
     def start(

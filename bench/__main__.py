@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from bench import measure, report, rootfs
+from bench import measure, report, rootfs, swaps
 from bench.docker import Docker
 from bench.report import Row
 from bench.roost import Roost
@@ -40,6 +40,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__, epilog="Needs root and a quiet machine.")
     parser.add_argument("--rounds", type=int, default=20, help="boxes created and removed on each side (20)")
     parser.add_argument("--execs", type=int, default=50, help="commands run on each side (50)")
+    parser.add_argument("--swaps", type=int, default=10, help="updates and ways back on each side (10)")
     parser.add_argument("--calls", type=int, default=2000, help="requests one after the other (2000)")
     parser.add_argument("--seconds", type=int, default=5, help="of load for each throughput figure (5)")
     parser.add_argument("--no-docker", action="store_true", help="measure Roost alone")
@@ -81,6 +82,7 @@ def _measure(sides: Sequence[Side], chosen: argparse.Namespace) -> list[Row]:
     return [
         *measure.boxes(sides, chosen.rounds, _say),
         *measure.execs(sides, chosen.execs, _say),
+        *swaps.measure(sides, chosen.swaps, _say),
         *measure.traffic(sides, chosen.calls, chosen.seconds, _say),
     ]
 

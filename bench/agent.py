@@ -37,3 +37,8 @@ while True:
     for number, _ in poll.poll():
         accept() if number == listener.fileno() else answer(number)
 """
+
+
+def version(number: int) -> str:
+    """The program, telling in every answer which version it is."""
+    return PROGRAM.replace("content-type:", f"x-version: {number}\\r\\ncontent-type:")

@@ -18,6 +18,8 @@ from bench.side import AGENT_PORT, CPU_CORES, MAX_PROCESSES, MEMORY_MB, Address,
 
 IMAGE = "bench:latest"
 CGROUP = "roost-bench-docker"
+FIRST_PORT = 20_000
+"""Published ports are chosen, since Docker gives a container another one at each start; its namespace has no others."""
 START = """
 mount -t tmpfs tmpfs /run
 ip link set lo up
@@ -33,6 +35,7 @@ class Docker:
 
     def __init__(self, image: Path) -> None:
         self._image = image
+        self._served: dict[str, list[str]] = {}
 
     def __enter__(self) -> "Docker":
         self._dir = Path(tempfile.mkdtemp(prefix="roost-bench-docker-"))
@@ -84,15 +87,30 @@ class Docker:
     def serve(self, name: str, program: str) -> Agent:
         port = f"{AGENT_PORT}/tcp"
         asked = {"Cmd": ["python3", "-c", program], "ExposedPorts": {port: {}}}
-        box = self._start(name, asked, {"PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": "0"}]}})
+        published = FIRST_PORT + len(self._served)
+        box = self._start(name, asked, {"PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": str(published)}]}})
         network = self._call("GET", f"/containers/{box}/json").json()["NetworkSettings"]
         inside = ("nsenter", f"--net=/proc/{self._daemon.pid}/ns/net")
-        published = int(network["Ports"][port][0]["HostPort"])
+        self._served[box] = [box]
         return Agent(
             box,
             Address(network["IPAddress"], AGENT_PORT, "agent", inside),
             Address("127.0.0.1", published, "agent", inside),
         )
+
+    def replace(self, agent: Agent, program: str) -> None:
+        """Two containers cannot publish one port: the old one is stopped, and stays to go back to."""
+        boxes = self._served[agent.box]
+        self._call("POST", f"/containers/{boxes[-1]}/stop?t=10")
+        published = {f"{AGENT_PORT}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(agent.entry.port)}]}
+        asked = {"Cmd": ["python3", "-c", program], "ExposedPorts": {f"{AGENT_PORT}/tcp": {}}}
+        boxes.append(self._start(f"{agent.box[:12]}-{len(boxes)}", asked, {"PortBindings": published}))
+
+    def go_back(self, agent: Agent) -> None:
+        boxes = self._served[agent.box]
+        boxes[-2:] = boxes[:-3:-1]
+        self._call("POST", f"/containers/{boxes[-2]}/stop?t=10")
+        self._call("POST", f"/containers/{boxes[-1]}/start")
 
     def _start(self, name: str, asked: dict[str, Any], host: dict[str, Any] | None = None) -> str:
         limits = {"Memory": MEMORY_MB * 2**20, "NanoCpus": CPU_CORES * 10**9, "PidsLimit": MAX_PROCESSES, "Init": True}

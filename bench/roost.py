@@ -51,6 +51,17 @@ class Roost:
             Address(self._gateway, entry.port or 80, entry.netloc),
         )
 
+    def replace(self, agent: Agent, program: str) -> None:
+        config = self._call("GET", f"/runtimes/{agent.box}/config").json()["config"]
+        config["process"]["command"] = ["python3", "-c", program]
+        self._call("PATCH", f"/runtimes/{agent.box}/endpoints/DEFAULT", json={"version": None})
+        self._call("PUT", f"/runtimes/{agent.box}/config?wait={WAIT_SECONDS}", json={"config": config})
+
+    def go_back(self, agent: Agent) -> None:
+        endpoint = f"/runtimes/{agent.box}/endpoints/DEFAULT"
+        kept = self._call("GET", endpoint).json()["kept"]
+        self._call("PATCH", f"{endpoint}?wait={WAIT_SECONDS}", json={"version": kept["version"]})
+
     def delete_all(self) -> None:
         """Delete every runtime whose name says that it is a benchmark's."""
         for runtime in self._call("GET", "/runtimes?limit=100").json()["items"]:

@@ -49,6 +49,14 @@ class Side(Protocol):
         """Create a box that runs the Python program, which serves HTTP on `AGENT_PORT`."""
         ...
 
+    def replace(self, agent: Agent, program: str) -> None:
+        """Make a served agent run another program, at the same entry, so that going back is possible."""
+        ...
+
+    def go_back(self, agent: Agent) -> None:
+        """Make it run again what it ran before the last `replace`."""
+        ...
+
     def version(self) -> str:
         """What is measured, in a few words."""
         ...

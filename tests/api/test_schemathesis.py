@@ -18,11 +18,14 @@ CONFIG = """
 "path.image" = "builtin:runtime"
 "query.wait" = 0
 "query.follow" = false
+"path.runtime_id" = "runtime-{agent}"
+"path.endpoint_id" = "{endpoint}"
 
 [[operations]]
 include-method = "DELETE"
 [operations.parameters]
 "path.runtime" = "doomed"
+"path.runtime_id" = "doomed"
 """
 
 EXCLUDED = "positive_data_acceptance"
@@ -30,10 +33,13 @@ EXCLUDED = "positive_data_acceptance"
 
 
 def test_the_server_keeps_to_its_own_document(tmp_path: Path) -> None:
-    (tmp_path / "schemathesis.toml").write_text(CONFIG)
     with served.running(tmp_path) as server:
+        made = {}
         for name in ("agent", "doomed"):
-            assert server.http.post("/runtimes?wait=60", json={"name": name}).json()["status"] == "active"
+            made[name] = server.http.post("/runtimes?wait=60", json={"name": name}).json()
+            assert made[name]["status"] == "active"
+        ids = {"agent": made["agent"]["id"], "endpoint": made["agent"]["endpoints"][0]["id"]}
+        (tmp_path / "schemathesis.toml").write_text(CONFIG.format(**ids))
         command = [Path(sys.executable).parent / "schemathesis", "--config-file", "schemathesis.toml"]
         command += ["run", f"{server.url}/openapi.json", "-H", f"Authorization: Bearer {TOKEN}", "--seed", "1"]
         command += ["--max-examples", "25", "--phases", "examples,coverage,fuzzing", "--request-timeout", "30"]

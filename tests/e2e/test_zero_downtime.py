@@ -95,48 +95,56 @@ class Deployed:
         until(lambda: self.runtime.refresh().replicas.ready == replicas, 120)
 
 
+def update_and_go_back(deployed: Deployed, steady: Load) -> None:
+    deployed.update(2)
+    deployed.serves(2)
+    steady.progress()
+    deployed.point(version=1)
+    deployed.serves(1)
+    steady.progress()
+    deployed.point(version=None)  # follow the latest again
+    deployed.serves(2)
+    steady.progress()
+
+
+def scale_out_and_in(deployed: Deployed, steady: Load) -> None:
+    scaling = {"min_replicas": 1, "max_replicas": 3, "cpu_utilization": 75, "memory_utilization": 75}
+    deployed.update(3, autoscaling=scaling)
+    deployed.serves(3)
+    deployed.runtime.call("POST", "/burn?20").raise_for_status()
+    until(lambda: deployed.runtime.refresh().replicas.ready > 1, 120)
+    steady.progress()
+    deployed.ready(1)
+    steady.progress()
+
+
+def reset_the_service_account(deployed: Deployed, steady: Load) -> None:
+    before = {one.id for one in deployed.runtime.list_replicas()}
+    deployed.api.post("/service-account/reset", params={"wait": 60}).raise_for_status()
+    until(lambda: not before & {one.id for one in deployed.runtime.list_replicas()}, 60)
+    deployed.active()
+    steady.progress()
+
+
+def update_to_a_broken_version(deployed: Deployed, steady: Load) -> None:
+    deployed.update(4, process={"command": ["no-such-agent"]})
+    until(lambda: deployed.runtime.refresh().status == "error", 60)
+    assert "version 4 did not start" in (deployed.runtime.message or "")
+    steady.progress()
+    deployed.point(version=3)
+    deployed.serves(3)
+    steady.progress()
+
+
 def test_nothing_that_changes_a_runtime_fails_a_request(own: Callable[..., Installation], tmp_path: Path) -> None:
     roost = own(measure_seconds="1", scale_in_seconds="5", rollback_seconds="600").start()
     deployed = Deployed(roost)
     with load(roost, deployed.runtime, tmp_path) as steady:
         steady.progress()
-
-        deployed.update(2)
-        deployed.serves(2)
-        steady.progress()
-
-        deployed.point(version=1)  # a rollback
-        deployed.serves(1)
-        steady.progress()
-
-        deployed.point(version=None)  # follow the latest again
-        deployed.serves(2)
-        steady.progress()
-
-        scaling = {"min_replicas": 1, "max_replicas": 3, "cpu_utilization": 75, "memory_utilization": 75}
-        deployed.update(3, autoscaling=scaling)
-        deployed.serves(3)
-        deployed.runtime.call("POST", "/burn?20").raise_for_status()
-        until(lambda: deployed.runtime.refresh().replicas.ready > 1, 120)
-        steady.progress()
-        deployed.ready(1)
-        steady.progress()
-
-        before = {one.id for one in deployed.runtime.list_replicas()}
-        deployed.api.post("/service-account/reset", params={"wait": 60}).raise_for_status()
-        until(lambda: not before & {one.id for one in deployed.runtime.list_replicas()}, 60)
-        deployed.active()
-        steady.progress()
-
-        deployed.update(4, process={"command": ["no-such-agent"]})
-        until(lambda: deployed.runtime.refresh().status == "error", 60)
-        assert "version 4 did not start" in (deployed.runtime.message or "")
-        steady.progress()
-
-        deployed.point(version=3)
-        deployed.serves(3)
-        steady.progress()
-
+        update_and_go_back(deployed, steady)
+        scale_out_and_in(deployed, steady)
+        reset_the_service_account(deployed, steady)
+        update_to_a_broken_version(deployed, steady)
         answered = steady.end()
         assert steady.failures == {}
         assert answered > 9 * 2 * RATE

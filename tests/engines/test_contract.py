@@ -166,7 +166,9 @@ async def test_logs_are_searched_by_word_stream_replica_and_time(subject: Subjec
 
     assert await found(LogQuery(contains="nobody said this")) == []
     assert await found(LogQuery(stream="stderr")) == []
-    assert await found(LogQuery(replica_id=lines[1].replica_id)) == [lines[1]]
+    assert await found(LogQuery(replica_ids={lines[1].replica_id})) == [lines[1]]
+    assert await found(LogQuery(replica_ids={line.replica_id for line in lines[:2]})) == lines[:2]
+    assert await found(LogQuery(replica_ids=set())) == []
     assert await found(LogQuery(since=lines[2].time)) == [lines[2]]
     assert await found(LogQuery(until=lines[0].time)) == [lines[0]]
 

@@ -3,13 +3,17 @@
 import asyncio
 import errno
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
-from machine import OciSubject, spec
+from machine import OciSubject, TinyImages, spec
 from roost_server.domain.exec import ExecResult
 from roost_server.engines.oci import installation
+from roost_server.engines.oci.network import firewall
+from roost_server.engines.oci.settings import OciSettings
 from support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -43,7 +47,12 @@ async def _output(*command: str) -> list[str]:
 @pytest.fixture
 async def host_port() -> AsyncIterator[int]:
     """A service of the host, on all its addresses."""
+    async with _served() as port:
+        yield port
 
+
+@asynccontextmanager
+async def _served() -> AsyncIterator[int]:
     async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.0 200 OK\r\n\r\nthe host\n")
         writer.close()
@@ -51,6 +60,13 @@ async def host_port() -> AsyncIterator[int]:
     server = await asyncio.start_server(serve, "0.0.0.0", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+
+
+async def _addresses_of_the_host(oci: OciSubject, replica_id: str) -> set[str]:
+    """All IPv4 addresses, that in the boxes' network with them."""
+    found = await oci.shell(replica_id, "ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'")
+    named = await _output("hostname", "-I")
+    return {found.stdout.decode().strip(), *(address for address in named if ":" not in address)}
 
 
 @pytest.fixture
@@ -114,11 +130,77 @@ async def test_a_box_does_not_reach_one_of_another_installation(oci: OciSubject,
 
 async def test_a_box_does_not_reach_the_hosts_services(oci: OciSubject, host_port: int) -> None:
     box = await oci.engine.create(spec())
-    addresses = await _output("hostname", "-I")
-    gateway = (await oci.shell(box.id, "ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'")).stdout.decode().strip()
     assert await _answers("127.0.0.1", host_port)
-    for address in {gateway, *(address for address in addresses if ":" not in address)}:
+    for address in await _addresses_of_the_host(oci, box.id):
         assert (await _fetch(oci, box.id, address, host_port)).exit_code != 0, address
+
+
+async def test_a_box_reaches_the_one_port_that_is_opened_for_it_and_at_one_address_only(
+    tiny_root: Path, oci_settings: Callable[..., OciSettings], host_port: int
+) -> None:
+    async with _served() as api_port, _started(tiny_root, oci_settings(api_port=api_port)) as oci:
+        box = await oci.engine.create(spec())
+        door = oci.engine.host_address()
+        assert door is not None
+        everywhere = await _addresses_of_the_host(oci, box.id)
+        assert door in everywhere
+        reached = [
+            (address, port)
+            for address in everywhere
+            for port in (api_port, host_port)
+            if (await _fetch(oci, box.id, address, port)).exit_code == 0
+        ]
+        assert reached == [(door, api_port)]
+
+
+async def test_a_box_does_not_reach_what_is_opened_for_another_installation(
+    tiny_root: Path, oci_settings: Callable[..., OciSettings]
+) -> None:
+    async with (
+        _served() as api_port,
+        _started(tiny_root, oci_settings(api_port=api_port)) as one,
+        _started(tiny_root, oci_settings(api_port=api_port)) as other,
+    ):
+        box = await one.engine.create(spec())
+        doors = [subject.engine.host_address() for subject in (one, other)]
+        assert len(set(doors)) == 2 and None not in doors
+        reached = [door for door in doors if door and (await _fetch(one, box.id, door, api_port)).exit_code == 0]
+        assert reached == doors[:1]
+
+
+async def test_what_was_opened_stays_so_when_somebody_flushes_the_firewall(
+    tiny_root: Path, oci_settings: Callable[..., OciSettings]
+) -> None:
+    async with _served() as api_port, _started(tiny_root, oci_settings(api_port=api_port)) as oci:
+        box = await oci.engine.create(spec())
+        place = installation.existing(oci.settings)
+        assert place is not None
+        await _output("nft", "delete", "table", "inet", place.table)
+        assert not firewall.is_in_place(place)
+        await oci.begin_again()
+        assert (await _fetch(oci, box.id, str(place.host_address), api_port)).exit_code == 0
+
+
+@asynccontextmanager
+async def _started(root: Path, settings: OciSettings) -> AsyncIterator[OciSubject]:
+    subject = OciSubject(settings, TinyImages(root))
+    await subject.engine.start()
+    try:
+        yield subject
+    finally:
+        await subject.engine.destroy()
+
+
+async def test_nobody_else_of_the_host_reads_a_boxs_variables(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec(env={"CLIENT_SECRET": "roost_sa_not-for-others"}))
+    assert b"roost_sa_not-for-others" in (await oci.shell(box.id, "env")).stdout
+    place = installation.existing(oci.settings)
+    assert place is not None
+    for folder in (place.data, place.run):
+        holding = await _output("grep", "-rlsI", "roost_sa_not-for-others", str(folder), "--exclude-dir=rootfs")
+        assert holding == ([str(place.bundle(box.id) / "config.json")] if folder == place.run else [])
+    assert (place.bundle(box.id) / "config.json").stat().st_mode & 0o777 == 0o600
+    assert "roost_sa_not-for-others" not in " ".join(await _output("ps", "-eo", "args"))
 
 
 async def test_a_box_reaches_the_outside_under_the_hosts_address(oci: OciSubject, outside: str) -> None:

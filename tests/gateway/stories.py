@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from roost_server.domain.route import Backend, Pool, Route, Snapshot, Unavailable
+from roost_server.domain.route import OPEN, Backend, Guard, Pool, Route, Snapshot, Unavailable
 
 from gateway.upstreams import Agent
 
@@ -25,8 +25,14 @@ def lone(name: str, hosts: tuple[str, ...], backends: tuple[Backend, ...], why: 
     return Route(name, hosts, (pool(*backends),), unavailable=why)
 
 
-def route(*backends: Backend, host: str = HOST, name: str = "r1", unavailable: Unavailable | None = None) -> Route:
-    return lone(name, (host,), backends, unavailable)
+def route(
+    *backends: Backend,
+    host: str = HOST,
+    name: str = "r1",
+    guard: Guard = OPEN,
+    unavailable: Unavailable | None = None,
+) -> Route:
+    return Route(name, (host,), (pool(*backends),), guard, unavailable)
 
 
 def leading_to(*agents: Agent) -> Snapshot:

@@ -6,6 +6,7 @@ import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from roost_server.gateway.delta import KINDS, Response, Session
 from roost_server.gateway.resources.clusters import CLUSTER, ENDPOINTS
+from roost_server.gateway.resources.extensions import EXTENSIONS
 from roost_server.gateway.resources.listeners import LISTENER
 from roost_server.gateway.resources.secrets import SECRET
 from roost_server.gateway.resources.virtual_hosts import ROUTES
@@ -15,13 +16,24 @@ Names = Mapping[str, str]
 """Resource name → its content, by which versions differ."""
 
 
-def catalog(clusters: Names = {}, routes: str = "", *, endpoints: Names | None = None, secrets: Names = {}):  # noqa: B006
+NONE: Names = {}
+
+
+def catalog(
+    clusters: Names = NONE,
+    routes: str = "",
+    *,
+    endpoints: Names | None = None,
+    secrets: Names = NONE,
+    filters: Names = NONE,
+):
     """A small catalog; endpoints are named as the clusters."""
     contents = {
         CLUSTER: clusters,
         ENDPOINTS: clusters if endpoints is None else endpoints,
         SECRET: secrets,
         LISTENER: {"http": "listener"},
+        EXTENSIONS: filters,
         ROUTES: {"roost": routes},
     }
     return {

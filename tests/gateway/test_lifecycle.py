@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +17,7 @@ from roost_server.gateway import identity
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
 
+from gateway.callers import progress, steady_traffic
 from gateway.conftest import free_port
 from gateway.stories import HOST, eventually, leading_to
 from gateway.upstreams import Agent, agent, echo, named
@@ -241,35 +241,6 @@ async def a_server(settings: GatewaySettings, up: Agent) -> tuple[asyncio.subpro
         if line.strip().isdigit():
             return server, int(line)
     raise AssertionError("the server ended early")
-
-
-@asynccontextmanager
-async def steady_traffic(settings: GatewaySettings) -> AsyncIterator[Counter[object]]:
-    """Requests over kept and over new connections, one after the other; counts their statuses or errors."""
-    answers: Counter[object] = Counter()
-    stop = asyncio.Event()
-    callers = [asyncio.create_task(_call(settings, answers, stop, keep=keep)) for keep in (True, False)]
-    try:
-        yield answers
-    finally:
-        stop.set()
-        await asyncio.gather(*callers)
-
-
-async def _call(settings: GatewaySettings, answers: Counter[object], stop: asyncio.Event, *, keep: bool) -> None:
-    headers = {"host": HOST} if keep else {"host": HOST, "connection": "close"}
-    async with httpx.AsyncClient(headers=headers, base_url=f"http://127.0.0.1:{settings.http_port}") as caller:
-        while not stop.is_set():
-            try:
-                answers[(await caller.post("/", content=b"x")).status_code] += 1
-            except httpx.HTTPError as error:
-                answers[repr(error)] += 1
-
-
-async def progress(answers: Counter[object]) -> None:
-    """Return when twenty more requests were answered."""
-    enough = answers.total() + 20
-    await eventually(lambda: answers.total() >= enough)
 
 
 async def answers_again(caller: httpx.AsyncClient) -> None:

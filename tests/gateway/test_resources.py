@@ -7,15 +7,16 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.http.lua.v3 import lua_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from roost_server.domain.route import Backend, Route, Snapshot, Unavailable
+from roost_server.domain.route import Backend, Pool, Route, Snapshot, Unavailable
 from roost_server.gateway.resources import secrets, wire
 from roost_server.gateway.resources.catalog import Builder
 from roost_server.gateway.resources.clusters import CLUSTER, ENDPOINTS
 from roost_server.gateway.resources.virtual_hosts import ROUTES, ROUTES_NAME
 from roost_server.gateway.resources.wire import Resource
 
-from gateway.stories import STOPPED, lone
+from gateway.stories import STOPPED, lone, pool
 
 ONE = Backend("one", "10.0.0.1", 8080)
 TWO = Backend("two", "10.0.0.2", 8080)
@@ -157,6 +158,86 @@ def test_what_is_joined_from_bytes_is_what_the_library_reads(builder):
     assert cluster.name == "h1/r/1"
     assert cluster.common_lb_config.healthy_panic_threshold.value == 0
     assert wire.varint(300) == b"\xac\x02"
+
+
+def split(*pools: Pool, name: str = "r", why: Unavailable | None = None) -> Route:
+    return Route(name, ("a.localhost",), pools, unavailable=why)
+
+
+def test_every_version_has_clusters_of_its_own_whatever_its_weight(builder):
+    route = split(pool(ONE, version=3, weight=0), pool(TWO, version=4), pool(version=5, weight=0))
+    catalog = builder.build(Snapshot((route,)), {})
+    assert set(catalog[CLUSTER]) == set(catalog[ENDPOINTS]) == {"h1/r/3", "h2/r/3", "h1/r/4", "h2/r/4"}
+
+
+def test_an_update_leaves_the_clusters_of_the_version_before_as_they_are(builder):
+    before = builder.build(Snapshot((split(pool(ONE, version=3)),)), {})
+    after = builder.build(Snapshot((split(pool(ONE, version=3, weight=0), pool(TWO, version=4)),)), {})
+    for kind in (CLUSTER, ENDPOINTS):
+        assert before[kind].items() <= after[kind].items()
+
+
+def test_of_several_versions_one_is_drawn_by_weight(builder):
+    made = virtual_hosts(builder, split(pool(ONE, version=3, weight=75), pool(TWO, version=4, weight=25)))["r"]
+    drawn = [rule.route.weighted_clusters.clusters for rule in made.routes[-3:]]
+    assert [[(each.name, each.weight.value) for each in clusters] for clusters in drawn] == [
+        [("h2/r/3", 75), ("h2/r/4", 25)],
+        [("h1/r/3", 75), ("h1/r/4", 25)],
+        [("h1/r/3", 75), ("h1/r/4", 25)],
+    ]
+    assert made.routes[-3].match.HasField("grpc")
+    assert [",reset" in rule.route.retry_policy.retry_on for rule in made.routes[-3:]] == [False, True, False]
+
+
+def test_sessions_that_are_kept_have_rules_before_the_others(builder):
+    made = virtual_hosts(builder, split(pool(ONE, version=3, weight=0, keeps=True), pool(TWO, version=4)))["r"]
+    matches = [[(each.name, each.string_match.exact) for each in rule.match.headers] for rule in made.routes]
+    third, fourth, get = ("x-roost-version", "3"), ("x-roost-version", "4"), (":method", "GET")
+    assert matches == [[third], [get, third], [third], [fourth], [get, fourth], [fourth], [], [get], []]
+    assert [rule.match.HasField("grpc") for rule in made.routes] == [True, False, False] * 3
+    assert [rule.route.cluster for rule in made.routes] == [
+        *("h2/r/3", "h1/r/3", "h1/r/3"),
+        *("h2/r/4", "h1/r/4", "h1/r/4"),
+        *("h2/r/4", "h1/r/4", "h1/r/4"),
+    ]
+
+
+GONE = pool(version=4, weight=25)
+DRAINED = pool(LEAVING, version=4, weight=25)
+
+
+@pytest.mark.parametrize(
+    ("pools", "leads_to", "context"),
+    [
+        ((pool(ONE, version=3),), "h1/r/3", None),
+        ((pool(ONE, version=3, keeps=True),), "h1/r/3", None),
+        ((pool(ONE, version=3), pool(TWO, version=2, weight=0)), "h1/r/3", None),
+        ((pool(ONE, version=3), pool(TWO, version=2, weight=0, keeps=True)), "h1/r/3", ("3:100", "2")),
+        ((pool(ONE, version=3, weight=75), pool(TWO, version=4, weight=25)), "", ("3:75,4:25", "")),
+        ((pool(ONE, version=3, weight=75), GONE), "h1/r/3", None),
+        ((pool(ONE, version=3, weight=75), DRAINED), "h1/r/3", None),
+        ((pool(ONE, version=3, weight=0, keeps=True), DRAINED), None, ("", "3")),
+        ((pool(ONE, version=3, weight=0), DRAINED), None, None),
+        ((GONE,), None, None),
+    ],
+)
+def test_only_versions_that_take_requests_get_any_and_only_where_there_is_a_choice_sessions_are_looked_up(
+    builder, pools, leads_to, context
+):
+    made = virtual_hosts(builder, split(*pools, name="e" * 36 + "-9000", why=STOPPED))["e" * 36 + "-9000"]
+    last = made.routes[-1]
+    assert last.HasField("direct_response") == (leads_to is None)
+    if leads_to is not None:
+        assert last.route.cluster.replace("e" * 36 + "-9000", "r") == leads_to
+    assert sticky_context(made) == context
+
+
+def sticky_context(host) -> tuple[str, str] | None:
+    config = lua_pb2.LuaPerRoute()
+    if not host.typed_per_filter_config["envoy.filters.http.lua"].Unpack(config):
+        return None
+    assert config.filter_context["endpoint"] == "e" * 36
+    return config.filter_context["weights"], config.filter_context["keeps"]
 
 
 def addresses(assignment) -> list[str]:

@@ -12,6 +12,7 @@ from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
 
 from gateway import upstreams
+from gateway.callers import grpc_channel
 from gateway.stories import HOST, STOPPED, eventually, leading_to, route
 from gateway.upstreams import Exchange, Held, agent, echo
 
@@ -298,12 +299,6 @@ async def test_what_is_not_http_is_400_in_the_projects_envelope(gateway, setting
     writer.close()
     assert head.startswith(b"HTTP/1.1 400")
     assert json.loads(rest)["type"] == "bad_request_error"
-
-
-def grpc_channel(settings: GatewaySettings) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(
-        f"127.0.0.1:{settings.http_port}", options=[("grpc.default_authority", HOST), ("grpc.enable_http_proxy", 0)]
-    )
 
 
 def test_the_gateway_satisfies_its_contract(settings: GatewaySettings):

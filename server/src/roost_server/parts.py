@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roost_server.engines.engine import Engine, Hosted, Images
+from roost_server.engines.engine import Engine, Hosted, Images, Reachable
 from roost_server.engines.simulated import SimulatedEngine, SimulatedImages
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.gateway import Gateway
@@ -53,6 +53,7 @@ def oci_settings(settings: Settings) -> OciSettings:
         stop_grace_seconds=settings.stop_grace_seconds,
         extra_ca_certificates=settings.extra_ca_certificates,
         log_max_mb=settings.log_max_mb,
+        api_port=settings.api_port,
     )
 
 
@@ -80,6 +81,11 @@ async def start(engine: Engine) -> None:
     """Prepare the host and adopt what runs."""
     if isinstance(engine, Hosted):
         await engine.start()
+
+
+def host_address(engine: Engine) -> str | None:
+    """Where boxes of this engine, once started, reach the API; None where they cannot."""
+    return engine.host_address() if isinstance(engine, Reachable) else None
 
 
 async def close(engine: Engine) -> None:

@@ -14,11 +14,13 @@ from typing import IO, Any
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from roost_server import parts
 from roost_server.api import app
 from roost_server.api.context import Api
 from roost_server.api.protocol import EnvelopeProtocol
+from roost_server.dialects import agentbase
 from roost_server.domain import errors
 from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
@@ -29,17 +31,24 @@ from roost_server.reconcilers import replica_work
 from roost_server.reconcilers.canaries import CanariesReconciler
 from roost_server.reconcilers.chores import ChoresReconciler
 from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
+from roost_server.reconcilers.key_sets import KeySetsReconciler
 from roost_server.reconcilers.loop import Loop
+from roost_server.reconcilers.measuring import Measuring
 from roost_server.reconcilers.probe import Prober
 from roost_server.reconcilers.replicas import ReplicasReconciler
 from roost_server.reconcilers.routes import Routes
 from roost_server.reconcilers.runtimes import RuntimesReconciler
+from roost_server.reconcilers.scaling import Scaling
+from roost_server.reconcilers.spec import Surroundings
 from roost_server.reconcilers.watch import watch
 from roost_server.settings import Settings
 from roost_server.store import cipher, migrate, tables
 from roost_server.store.store import Store, open_store
 
 log = structlog.get_logger()
+
+ANY = ("0.0.0.0", "::")
+"""Listening on these is listening at the replicas' door too."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Platform:
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """All that must run beside the API, each until it is cancelled."""
         running = [loop.run() for loop in self._loops()]
+        running.append(Measuring(self.context.store, self.engine, self.gateway, self.settings.measure_seconds).run())
         if isinstance(self.engine, Watches):
             running.append(watch(self.context.store, self.engine))
         return running
@@ -71,19 +81,34 @@ class Platform:
     def _loops(self) -> list[Loop]:
         store, images, settings = self.context.store, self.images, self.settings
         work = replica_work.Parts(
-            store, self.engine, self.gateway, self.prober, settings.drain_seconds, settings.stop_grace_seconds
+            store,
+            self.engine,
+            self.gateway,
+            self.prober,
+            settings.drain_seconds,
+            settings.stop_grace_seconds,
+            self.context.cipher,
+            Surroundings(self._replicas_url(), settings.domain, settings.http_port),
         )
         routes = Routes(store, self.gateway, settings.domain)
         chores = ChoresReconciler(
-            store, self.engine, images, routes, settings.image_keep_hours, settings.data_dir / "uploads"
+            store,
+            self.engine,
+            images,
+            routes,
+            Scaling(store, settings.scale_in_seconds),
+            settings.image_keep_hours,
+            settings.metrics_keep_hours,
+            settings.data_dir / "uploads",
         )
         return [
             Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),
             Loop(store, tables.replicas, ReplicasReconciler(work), 16),
             Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
             Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
-            Loop(store, tables.chores, chores, 3),
+            Loop(store, tables.key_sets, KeySetsReconciler(store), 4),
             Loop(store, tables.canaries, CanariesReconciler(store, self.gateway), 4),
+            Loop(store, tables.chores, chores, 4),
         ]
 
     def api(self) -> Api:
@@ -96,7 +121,13 @@ class Platform:
             https_port=settings.https_port,
             uploads=settings.data_dir / "uploads",
             max_body_bytes=settings.max_body_mb << 20,
+            replicas_url=self._replicas_url(),
+            replicas_address=parts.host_address(self.engine),
         )
+
+    def _replicas_url(self) -> str:
+        """The API's, as replicas know it; a server is the same to them however it is moved."""
+        return url_of(parts.host_address(self.engine) or self.settings.api_host, self.settings.api_port)
 
 
 class Server:
@@ -110,13 +141,16 @@ class Server:
         async with AsyncExitStack() as stack:
             settings = self.settings
             stack.enter_context(sole_owner(settings.data_dir, "start"))
-            listener = stack.enter_context(_listen(settings.api_host, settings.api_port))
+            listeners = [stack.enter_context(_listen(settings.api_host, settings.api_port))]
             platform = await self._join(stack)
+            door = parts.host_address(platform.engine)
+            if door is not None and settings.api_host not in ANY:
+                listeners.append(stack.enter_context(_listen(door, settings.api_port)))
             new_token = await setup.prepare(
                 platform.context, settings.admin_token, sole_server=settings.database_url is None
             )
-            on_start(Started(f"http://{settings.api_host}:{settings.api_port}", new_token))
-            await _serve(uvicorn_of(platform.api()), listener, platform.background())
+            on_start(Started(url_of(settings.api_host, settings.api_port), new_token))
+            await _serve(uvicorn_of(platform.api()), listeners, platform.background())
 
     async def _join(self, stack: AsyncExitStack) -> Platform:
         """Open and start the parts; `stack` closes them."""
@@ -130,7 +164,8 @@ class Server:
         stack.push_async_callback(gateway.close)
         prober = Prober(engine)
         stack.push_async_callback(prober.close)
-        context = Context(store, cipher.open_cipher(settings.data_dir / "secret.key"), _capacity(settings))
+        own_cipher = cipher.open_cipher(settings.data_dir / "secret.key")
+        context = Context(store, own_cipher, _capacity(settings), settings.access_token_seconds)
         return Platform(settings, context, engine, images, gateway, prober)
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
@@ -156,9 +191,14 @@ class _HttpServer(uvicorn.Server):
         self.should_exit = True
 
 
+def application(api: Api) -> FastAPI:
+    """The native API and the dialects, joined."""
+    return app.build(api, [agentbase.DIALECT])
+
+
 def uvicorn_of(api: Api) -> uvicorn.Server:
     config = uvicorn.Config(
-        app.build(api),
+        application(api),
         http=EnvelopeProtocol,
         log_config=None,
         access_log=False,
@@ -168,10 +208,10 @@ def uvicorn_of(api: Api) -> uvicorn.Server:
     return _HttpServer(config)
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket, background: Sequence[Awaitable[None]]) -> None:
+async def _serve(server: uvicorn.Server, listeners: list[socket.socket], background: Sequence[Awaitable[None]]) -> None:
     """Serve until a signal comes. A background task that ends is a bug and ends the server."""
     tasks = [asyncio.ensure_future(work) for work in background]
-    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    serving = asyncio.ensure_future(server.serve(sockets=listeners))
     try:
         done, _ = await asyncio.wait({serving, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -208,6 +248,10 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}:{port}: {error.strerror}; free it or choose another ROOST_API_PORT"
         ) from error
     return listener
+
+
+def url_of(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _capacity(settings: Settings) -> Capacity:

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     http_port: int = Field(7080, ge=1, le=65535, description="The gateway's port for plain HTTP.")
     https_port: int = Field(7443, ge=1, le=65535, description="The gateway's port for TLS.")
     domain: str = Field("localhost", description="Runtimes are reached at one label under this domain.")
+    access_token_seconds: int = Field(
+        1800, ge=60, le=86_400, description="How long an access token of the token endpoint is good for."
+    )
     database_url: str | None = Field(
         None,
         description="PostgreSQL as postgresql://user:password@host/name; SQLite in the data directory if unset.",
@@ -64,6 +67,15 @@ class Settings(BaseSettings):
     )
     log_max_mb: int = Field(50, ge=1, le=100_000, description="Log size per replica, rotation included, in MiB.")
     image_keep_hours: float = Field(24.0, ge=0, description="How long an unused image stays on this machine.")
+    measure_seconds: float = Field(
+        10.0, ge=1, le=60, description="How often what replicas use and endpoints answer is measured."
+    )
+    metrics_keep_hours: float = Field(
+        24.0, ge=1, le=8784, description="How long measurements are kept, after an hour as one for every five minutes."
+    )
+    scale_in_seconds: float = Field(
+        120.0, ge=0, le=86_400, description="For how long fewer replicas must do before there are fewer."
+    )
     max_body_mb: int = Field(4, ge=1, le=1024, description="Largest JSON body the API accepts, in MiB.")
     log_format: Literal["text", "json"] = Field("text", description="How the server writes its own log.")
 

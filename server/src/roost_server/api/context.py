@@ -9,15 +9,19 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
+from roost_server.domain import endpoint as hosts
 from roost_server.domain.runtime import UUID
 from roost_server.engines.engine import Engine
-from roost_server.operations.caller import Caller, authenticate
+from roost_server.operations.caller import Asked, Caller, authenticate
 from roost_server.operations.context import Context
 
 
 @dataclass(frozen=True)
 class Api:
-    """`url_of` gives a host label its whole URL; `uploads` is where sent files wait for their reconciler."""
+    """`url_of` gives a host label its whole URL; `uploads` is where sent files wait for their reconciler.
+
+    `replicas_url` is the API's as replicas know it, `replicas_address` the host's address that they alone use: see
+    `api/replica_door.py`."""
 
     context: Context
     engine: Engine
@@ -27,9 +31,11 @@ class Api:
     uploads: Path
     max_body_bytes: int
     max_upload_bytes: int = 32 * 1024**3
+    replicas_url: str = "http://127.0.0.1:7070"
+    replicas_address: str | None = None
 
     def url_of(self, label: str) -> str:
-        return f"http://{label}.{self.domain}" + ("" if self.http_port == 80 else f":{self.http_port}")
+        return hosts.url_of(label, self.domain, self.http_port)
 
 
 def api_of(request: Request) -> Api:
@@ -37,7 +43,7 @@ def api_of(request: Request) -> Api:
     return api
 
 
-_bearer = HTTPBearer(auto_error=False, description="A token of the workspace.")
+_bearer = HTTPBearer(auto_error=False, description="An API token of the workspace, or an access token.")
 _api_key = APIKeyHeader(name="X-API-Key", auto_error=False, description="Means the same as the bearer token.")
 
 
@@ -48,9 +54,11 @@ async def caller_of(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     api_key: Annotated[str | None, Depends(_api_key)],
 ) -> Caller:
-    """The authenticated caller. Every route of a workspace depends on this."""
+    """The authenticated caller. Every route of a workspace depends on this, so that what a service account may not do
+    is refused before anything of the request is looked at."""
     token = bearer.credentials if bearer else api_key
-    return await authenticate(api_of(request).context.store, token, org, ws, request.state.request_id)
+    asked = Asked(reads=request.method == "GET", runtime=request.path_params.get("runtime"))
+    return await authenticate(api_of(request).context.store, token, org, ws, request.state.request_id, asked)
 
 
 CallerOf = Annotated[Caller, Depends(caller_of)]

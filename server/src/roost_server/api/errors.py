@@ -1,12 +1,13 @@
 """The error envelope, on every path: from the error tree, from validation, from routing and from bugs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -69,32 +70,61 @@ def envelope(error: RoostError) -> dict[str, Any]:
     return body
 
 
-def respond(error: RoostError, more_headers: Mapping[str, str] = MappingProxyType({})) -> JSONResponse:
-    headers = dict(more_headers)
-    if error.code == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    if error.code in (429, 503):
-        headers["Retry-After"] = "1"
-    return JSONResponse(envelope(error), status_code=error.code, headers=headers)
+class Dialect(Protocol):
+    """Another product's wire format beside the native API: its routes, and how an error looks under its paths."""
+
+    @property
+    def router(self) -> APIRouter: ...
+
+    def owns(self, path: str) -> bool: ...
+
+    def answer(self, error: RoostError, request_id: str) -> tuple[int, dict[str, Any]]:
+        """The HTTP status and the body."""
+        ...
 
 
-def install(app: FastAPI) -> None:
-    """Answer every kind of failure with the envelope."""
+@dataclass(frozen=True)
+class Envelopes:
+    """Which envelope an error wears: that of the dialect whose path it is, else ours."""
+
+    dialects: Sequence[Dialect] = ()
+
+    def answer(self, path: str, error: RoostError, request_id: str) -> tuple[int, dict[str, Any]]:
+        """The HTTP status and the body."""
+        for dialect in self.dialects:
+            if dialect.owns(path):
+                return dialect.answer(error, request_id)
+        return error.code, envelope(error)
+
+    def respond(
+        self, request: Request, error: RoostError, more_headers: Mapping[str, str] = MappingProxyType({})
+    ) -> JSONResponse:
+        status, body = self.answer(request.url.path, error, request.state.request_id)
+        headers = dict(more_headers)
+        if error.code == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if error.code in (429, 503):
+            headers["Retry-After"] = "1"
+        return JSONResponse(body, status_code=status, headers=headers)
+
+
+def install(app: FastAPI, envelopes: Envelopes) -> None:
+    """Answer every kind of failure with the envelope of its path."""
 
     @app.exception_handler(RoostError)
     async def known(request: Request, error: RoostError) -> JSONResponse:
         if error.code >= 500:
             log.warning("answered an error", path=request.url.path, error=error.message, detail=error.detail)
-        return respond(error)
+        return envelopes.respond(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return respond(from_validation(error.errors()))
+        return envelopes.respond(request, from_validation(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> JSONResponse:
         headers = {"Allow": _allowed(app, request.url.path, error)} if error.status_code == 405 else {}
-        return respond(_from_http(request, error), headers)
+        return envelopes.respond(request, _from_http(request, error), headers)
 
 
 def _allowed(app: FastAPI, path: str, error: HTTPException) -> str:
@@ -140,5 +170,5 @@ def _from_http(request: Request, error: HTTPException) -> RoostError:
 
 
 def raw(error: RoostError) -> bytes:
-    """The envelope as bytes, for middleware that answers before routing."""
+    """The envelope as bytes, for what never reaches the application."""
     return json.dumps(envelope(error)).encode()

@@ -1,13 +1,16 @@
 """Around every request: its id, what is refused unread, and the answer when a handler has a bug."""
 
+import json
 import re
 import uuid
+from functools import partial
+from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roost_server.api.errors import raw
+from roost_server.api.errors import Envelopes
 from roost_server.domain import errors
 
 log = structlog.get_logger()
@@ -19,8 +22,9 @@ _STREAMED = ("/images/load", "/images/build")
 class Envelope:
     """Outermost: sets `X-Request-Id`, refuses bodies that are too large, turns a bug into a 500."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, envelopes: Envelopes) -> None:
         self._app = app
+        self._envelopes = envelopes
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,15 +45,17 @@ class Envelope:
 
         limit = None if scope["path"].endswith(_STREAMED) else self._max_body_bytes
         refusal = _refusal(scope, headers, limit)
+        answer = partial(self._envelopes.answer, scope["path"], request_id=request_id)
         if refusal is not None:
-            await _answer(stamped, refusal, started)
+            await _answer(stamped, *answer(refusal))
             return
         try:
             await self._app(scope, _limited(receive, limit), stamped)
         except Exception:
             log.exception("a handler failed", path=scope["path"], request_id=request_id)
             bug = errors.Internal(f"cannot answer: a bug in Roost; its log has the details under {request_id}")
-            await _answer(stamped, bug, started)
+            if not started:
+                await _answer(stamped, *answer(bug))
 
 
 def _request_id(given: str) -> str:
@@ -88,9 +94,7 @@ def _limited(receive: Receive, limit: int | None) -> Receive:
     return counted
 
 
-async def _answer(send: Send, error: errors.RoostError, started: bool) -> None:
-    if started:
-        return
+async def _answer(send: Send, status: int, body: dict[str, Any]) -> None:
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": error.code, "headers": headers})
-    await send({"type": "http.response.body", "body": raw(error)})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

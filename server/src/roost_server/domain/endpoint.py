@@ -89,6 +89,11 @@ def check_weights(weights: Weights) -> Weights:
     return {version: weight for version, weight in sorted(weights.items()) if weight}
 
 
+def url_of(label: str, domain: str, http_port: int) -> str:
+    """The whole URL of a host label."""
+    return f"http://{label}.{domain}" + ("" if http_port == 80 else f":{http_port}")
+
+
 def alias(runtime: str, workspace: str, organization: str) -> str | None:
     """The readable host label, or None when it would be longer than DNS allows."""
     label = f"{runtime}--{workspace}--{organization}"

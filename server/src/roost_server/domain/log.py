@@ -1,5 +1,6 @@
 """Log: what replicas wrote to stdout and stderr, and how it is searched."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -18,13 +19,14 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """Which lines. `contains` is a case-insensitive keyword; `cursor` continues after that line in `order`."""
+    """Which lines. `contains` is a case-insensitive keyword; `replica_ids` None: everybody's; `cursor` continues after
+    that line in `order`."""
 
     since: datetime | None = None
     until: datetime | None = None
     contains: str | None = None
     stream: Literal["stdout", "stderr"] | None = None
-    replica_id: str | None = None
+    replica_ids: Collection[str] | None = None
     order: Literal["asc", "desc"] = "asc"
     limit: int = 100
     cursor: str | None = None

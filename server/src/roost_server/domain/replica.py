@@ -62,7 +62,7 @@ class Replica:
 
 @dataclass(frozen=True)
 class ReplicaSpec:
-    """Everything an engine needs to make the box of a replica, independent of any row."""
+    """Everything an engine needs to make the box of a replica, independent of any row. `env` holds secrets."""
 
     id: str
     runtime_id: str
@@ -73,7 +73,7 @@ class ReplicaSpec:
     args: list[str] = field(default_factory=list)
     user: str | None = None
     workdir: str | None = None
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict, repr=False)
     stop_grace_seconds: float = 10.0
 
 

@@ -63,6 +63,7 @@ class Refusal(StrEnum):
     IDLE_TIMEOUT = "idle_timeout"  # nothing was sent for too long
     RATE_LIMITED = "rate_limited"  # the endpoint's rate limit
     UNAUTHENTICATED = "unauthenticated"  # no token, or one that is not accepted
+    KEYS_UNAVAILABLE = "keys_unavailable"  # tokens cannot be checked: there is no key to check them with
     FORBIDDEN = "forbidden"  # the caller's address or the token's claims are not allowed
 
 

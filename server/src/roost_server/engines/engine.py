@@ -56,6 +56,15 @@ class Hosted(Protocol):
 
 
 @runtime_checkable
+class Reachable(Protocol):
+    """An engine whose boxes may reach the API, at an address of their host that is theirs alone."""
+
+    def host_address(self) -> str | None:
+        """That address, once started; None when boxes may not. What else listens there stays out of their reach."""
+        ...
+
+
+@runtime_checkable
 class Watches(Protocol):
     def changes(self) -> AsyncIterator[str]:
         """Replica ids whose box may have changed (a process ended). May repeat, may miss: only a nudge."""

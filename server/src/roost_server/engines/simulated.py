@@ -7,8 +7,9 @@ configuration, or for all through `SimulatedEngine(fault=…)`. Boxes do not out
 import asyncio
 import base64
 import hashlib
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,10 +32,18 @@ class _Simulated:
     spec: ReplicaSpec
     box: Box
     lines: list[LogLine] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+    measured_at: float = field(default_factory=time.monotonic)
+
+
+Load = Callable[[ReplicaSpec], tuple[float, int]]
+"""CPU cores and bytes of memory that a box uses at the moment."""
 
 
 class SimulatedEngine:
-    """Satisfies Engine, Watches, Execs, Logs, Probes and Measures."""
+    """Satisfies Engine, Watches, Execs, Logs, Probes and Measures. `load` is what boxes use while they run."""
+
+    load: Load = staticmethod(lambda spec: (0.0, 1024 * 1024))
 
     def __init__(self, fault: Fault | None = None) -> None:
         self._fault = fault
@@ -172,7 +181,15 @@ class SimulatedEngine:
 
     async def measure(self) -> dict[str, Usage]:
         running = [s for s in self._boxes.values() if s.box.status == BoxStatus.RUNNING]
-        return {s.spec.id: Usage(cpu_seconds=0.0, memory_bytes=1024 * 1024) for s in running}
+        return {simulated.spec.id: self._use(simulated) for simulated in running}
+
+    def _use(self, simulated: _Simulated) -> Usage:
+        """As if the load had been the same since it was measured last."""
+        cores, memory_bytes = self.load(simulated.spec)
+        now = time.monotonic()
+        simulated.cpu_seconds += cores * (now - simulated.measured_at)
+        simulated.measured_at = now
+        return Usage(simulated.cpu_seconds, memory_bytes)
 
     async def _write(self, spec: ReplicaSpec, text: str, *, stream_is_stdout: bool = True) -> None:
         lines = self._logs.setdefault(spec.runtime_id, [])
@@ -194,7 +211,7 @@ def _matches(line: LogLine, query: LogQuery) -> bool:
         (query.since is None or line.time >= query.since)
         and (query.until is None or line.time <= query.until)
         and (query.stream is None or line.stream == query.stream)
-        and (query.replica_id is None or line.replica_id == query.replica_id)
+        and (query.replica_ids is None or line.replica_id in query.replica_ids)
         and (query.contains is None or query.contains.lower() in line.text.lower())
     )
 

@@ -14,6 +14,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from roost_server.gateway.resources import wire
 from roost_server.gateway.resources.clusters import CLUSTER, ENDPOINTS
+from roost_server.gateway.resources.extensions import EXTENSIONS
 from roost_server.gateway.resources.listeners import LISTENER
 from roost_server.gateway.resources.secrets import SECRET
 from roost_server.gateway.resources.virtual_hosts import ROUTES
@@ -22,7 +23,7 @@ from roost_server.gateway.resources.wire import Resource
 Catalog = Mapping[str, Mapping[str, Resource]]
 """Everything that is wanted: kind (type URL) → name → resource."""
 
-KINDS = (CLUSTER, ENDPOINTS, SECRET, LISTENER, ROUTES)
+KINDS = (CLUSTER, ENDPOINTS, SECRET, LISTENER, EXTENSIONS, ROUTES)
 EVERYTHING = frozenset({CLUSTER, LISTENER})
 """Kinds of which Envoy wants all; of the others it names those that it wants."""
 
@@ -210,7 +211,7 @@ class Session:
         return {name: why for each in self._kinds.values() for name, why in each.refusals()}
 
     def _next_of(self, kind: str) -> Response | None:
-        if kind == ROUTES and not self._backends_there():
+        if kind == ROUTES and not (self._backends_there() and self._filters_there()):
             return None
         may_remove = kind != CLUSTER or self._routes_left()
         response = self._kinds[kind].respond(str(self._nonce + 1), may_remove=may_remove)
@@ -227,6 +228,11 @@ class Session:
         if clusters.due or clusters.unanswered or endpoints.due or endpoints.unanswered:
             return False
         return (clusters.wanted.keys() - endpoints.names) <= clusters.refused.keys()
+
+    def _filters_there(self) -> bool:
+        """The filters know what routes name of them, or refused to."""
+        extensions = self._kinds[EXTENSIONS]
+        return not extensions.due and extensions.unanswered is None
 
     def _routes_left(self) -> bool:
         """No route leads to a cluster that is no longer wanted."""

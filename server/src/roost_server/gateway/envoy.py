@@ -51,9 +51,9 @@ class EnvoyGateway:
         self._prepare()
         self._tls = Tls(self._settings)
         self._builder = Builder(self._settings, self._tls.context())
-        await self._sessions.start()
         await self._xds.start()
         try:
+            await self._sessions.start()
             await self._process.start()
             await self._meet()
         except BaseException:
@@ -67,6 +67,7 @@ class EnvoyGateway:
             self._snapshot = snapshot
             await self._xds.want(self._builder.build(snapshot, self._tls.secrets()))
         await self._xds.confirmed(self._settings.confirm_seconds)
+        self._builder.confirmed()
         if self._fresh:
             await ports.answer(self._settings, self._settings.confirm_seconds)
             self._fresh = False

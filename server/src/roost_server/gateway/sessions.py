@@ -39,7 +39,7 @@ class Question(NamedTuple):
 
 
 class SessionsServer:
-    """`start` listens in place of a server that is gone; `close` ends it and may be called twice."""
+    """`start` listens in place of a server that is gone, or raises OSError; `close` ends it and may be called twice."""
 
     def __init__(self, path: Path, assign: Assign) -> None:
         self._path = path
@@ -61,7 +61,9 @@ class SessionsServer:
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve())
-        await self._server.listening.wait()
+        await self._server.settled.wait()
+        if not self._server.started:
+            await self._serving
         self._path.chmod(0o600)
 
     async def close(self) -> None:
@@ -71,14 +73,14 @@ class SessionsServer:
             self._server = self._serving = None
 
     async def _serve(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
-        """The ASGI application."""
+        """The ASGI application. Envoy goes on without an answer, so that there is none is nothing to report."""
         body = await _body(receive)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 version = await self._assign(*read(scope["path"], scope["query_string"], body))
             status, text = 200, str(version)
         except (errors.RoostError, ValueError, TimeoutError) as error:
-            log.warning("cannot tell a session's version", path=scope["path"], error=repr(error))
+            log.debug("cannot tell a session's version", path=scope["path"], error=repr(error))
             status, text = errors.Unavailable.code, "none"
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": text.encode()})
@@ -117,16 +119,18 @@ async def _body(receive: Callable[[], Awaitable[Any]]) -> bytes:
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the program, and says when it listens."""
+    """Leaves signals to the program, and says when it listens or cannot."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.listening = asyncio.Event()
+        self.settled = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.listening.set()
+        try:
+            await super().startup(sockets)
+        finally:
+            self.settled.set()

@@ -9,6 +9,9 @@ from roost_server.store.store import Store
 
 @dataclass(frozen=True)
 class Context:
+    """`access_token_seconds` is how long an access token is good for."""
+
     store: Store
     cipher: Cipher
     capacity: Capacity
+    access_token_seconds: int = 1800

@@ -14,7 +14,18 @@ from roost_server.operations.context import Context
 from roost_server.operations.finding import check_revision, find, find_endpoint, record, refuse_when_deleting
 from roost_server.operations.versions import mark_updating
 from roost_server.operations.views import EndpointView, view_endpoint
-from roost_server.store import canaries, chores, endpoints, events, leases, replicas, runtimes, tables, versions
+from roost_server.store import (
+    canaries,
+    chores,
+    endpoints,
+    events,
+    key_sets,
+    leases,
+    replicas,
+    runtimes,
+    tables,
+    versions,
+)
 from roost_server.store.store import Tx
 
 MOST_ENDPOINTS = 50
@@ -50,6 +61,7 @@ async def create(
         if version is not None:
             await _check_version(tx, runtime, version, "version")
         made = await endpoints.insert(tx, runtime.id, name, pinned=version, access=access)
+        await _have_keys(tx, access)
         await idempotency.remember(tx, caller, made.id)
         await events.record(tx, runtime.id, "endpoint.created", f"endpoint {name} for {_aim(version)}")
         if runtime.status in (Status.STOPPED, Status.STOPPING) and runtime.wanted == Wanted.RUNNING:
@@ -57,6 +69,12 @@ async def create(
         else:
             await mark_updating(tx, runtime)
         return await _asked(tx, caller, runtime, made.id, "endpoint.create")
+
+
+async def _have_keys(tx: Tx, access: Access) -> None:
+    """Where others' tokens are accepted, have the keys fetched that say which those are."""
+    if access.jwt is not None and access.jwt.keys_url is not None:
+        await key_sets.ensure(tx, access.jwt.keys_url)
 
 
 def _refuse_taken(runtime: Runtime, name: str, there: Sequence[Endpoint]) -> None:
@@ -110,6 +128,7 @@ async def update_in(
     values = await _aimed(tx, runtime, endpoint, change)
     if change.access is not None:
         values["access"] = change.access
+        await _have_keys(tx, change.access)
     if change.make_default and not endpoint.is_default:
         await _take_default(tx, runtime, endpoint)
         values["is_default"] = True

@@ -1,11 +1,14 @@
-"""What callers may see of replicas, and which one a command runs in."""
+"""What callers may see of replicas, which one a command runs in, and which ones stood behind an endpoint."""
 
 from roost_server.domain import errors
+from roost_server.domain.endpoint import Endpoint
 from roost_server.domain.replica import Replica, ReplicaStatus
+from roost_server.domain.runtime import Runtime
 from roost_server.operations.caller import Caller
 from roost_server.operations.context import Context
-from roost_server.operations.finding import find
-from roost_server.store import replicas
+from roost_server.operations.finding import find, find_endpoint
+from roost_server.store import events, replicas, samples
+from roost_server.store.store import Tx
 
 
 async def of(context: Context, caller: Caller, id_or_name: str) -> list[Replica]:
@@ -35,3 +38,28 @@ async def choose(context: Context, caller: Caller, id_or_name: str, replica_id: 
             reason=runtime.reason,
         )
     return max(running, key=lambda r: (r.status == ReplicaStatus.READY, r.id))
+
+
+async def behind(context: Context, caller: Caller, id_or_name: str, endpoint: str) -> set[str]:
+    """Ids of the replicas of versions that an endpoint serves, is to serve or served, past ones included.
+
+    Which version a past replica had is known from the runtime's events and from what was measured of it, so not for
+    ever. Raises `NotFound`."""
+    async with context.store.read() as tx:
+        runtime = await find(tx, caller, id_or_name)
+        served = await _served(tx, runtime, await find_endpoint(tx, runtime, endpoint))
+        found = {replica.id for replica in await replicas.of(tx, runtime.id) if replica.version in served}
+        for event in await events.of_type(tx, runtime.id, "replica.ready"):
+            if event.replica_id is not None and event.data.get("version") in served:
+                found.add(event.replica_id)
+        return found | await samples.replicas_of(tx, runtime.id, served)
+
+
+async def _served(tx: Tx, runtime: Runtime, endpoint: Endpoint) -> set[int]:
+    served = {*endpoint.live, *endpoint.shares(runtime.applied_version), *await samples.versions_of(tx, endpoint.id)}
+    served |= {one for one in (endpoint.live_version, endpoint.kept_version) if one is not None}
+    for event in await events.of_type(tx, runtime.id, "endpoint.moved"):
+        live = event.data.get("live")
+        if event.data.get("endpoint") == endpoint.name and isinstance(live, dict):
+            served |= {int(version) for version in live}
+    return served

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from roost_server.domain import errors
+from roost_server.domain.access import Access
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.endpoint import DEFAULT
 from roost_server.domain.runtime import Event, Runtime, Status, Wanted, check_name
@@ -20,6 +21,7 @@ from roost_server.store import (
     leases,
     replicas,
     runtimes,
+    service_accounts,
     tables,
     workspaces,
 )
@@ -33,9 +35,16 @@ _SETTLED = (Status.ACTIVE, Status.STOPPED, Status.ERROR, Status.PAUSED, Status.S
 
 
 async def create(
-    context: Context, caller: Caller, name: str, description: str, config: RuntimeConfig
+    context: Context,
+    caller: Caller,
+    name: str,
+    description: str,
+    config: RuntimeConfig,
+    access: Access = endpoints.PUBLIC,
 ) -> tuple[RuntimeView, bool]:
-    """The runtime, and whether this request made it. Raises `AlreadyExists`, `Invalid`, `Conflict`."""
+    """The runtime, and whether this request made it. `access` guards its DEFAULT endpoint.
+
+    Raises `AlreadyExists`, `Invalid`, `Conflict`."""
     check_name(name)
     async with context.store.write() as tx:
         await workspaces.take_turn(tx, caller.workspace_id)
@@ -47,7 +56,8 @@ async def create(
             raise errors.AlreadyExists(message, errors=[errors.FieldError(("name",), message, "already_exists")])
         runtime = await runtimes.insert(tx, caller.workspace_id, name, description, config.metadata.labels)
         _, image = await versions.make(context, tx, caller, runtime.id, 1, config)
-        await endpoints.insert(tx, runtime.id, DEFAULT, is_default=True)
+        await endpoints.insert(tx, runtime.id, DEFAULT, is_default=True, access=access)
+        await service_accounts.ensure(tx, runtime.id, context.cipher)
         await idempotency.remember(tx, caller, runtime.id)
         await record(tx, caller, runtime, "runtime.create")
         await events.record(tx, runtime.id, "runtime.created", f"created with {image.reference}")

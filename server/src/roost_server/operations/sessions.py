@@ -12,12 +12,11 @@ async def assign(store: Store, endpoint_id: str, session: str, weights: Mapping[
     """The session's version. A new session gets one by the weights; so does one whose version neither has weight nor
     keeps its sessions. Of an endpoint that is gone nothing is remembered. Raises `Unavailable` when no version takes
     new sessions, or the database does not answer."""
-    serving = keeps | {version for version, weight in weights.items() if weight > 0}
     async with store.read() as tx:
         known = await sessions.find(tx, endpoint_id, session)
-    if known is not None and known.version in serving and known.is_fresh:
+    stays = known is not None and (weights.get(known.version, 0) > 0 or known.version in keeps)
+    if known is not None and stays and known.is_fresh:
         return known.version
-    stays = known is not None and known.version in serving
     version = known.version if known is not None and stays else rules.choose(session, weights)
     async with store.write() as tx:
         return await _write(tx, endpoint_id, session, known, version)
@@ -29,4 +28,4 @@ async def _write(tx: Tx, endpoint_id: str, session: str, known: Remembered | Non
         settled = await sessions.remember(tx, endpoint_id, session, version)
     else:
         settled = await sessions.move(tx, endpoint_id, session, known.version, version)
-    return settled.version if settled is not None else version
+    return version if settled is None else settled.version

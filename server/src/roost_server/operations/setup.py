@@ -1,14 +1,22 @@
-"""What an installation has from its first start on: an organization, a workspace, the admin token, the builtin."""
+"""What an installation has from its first start on: an organization, a workspace, the admin token, the key it signs
+with, the builtin."""
 
 import secrets
 
-from roost_server.operations import sources
-from roost_server.operations.caller import hash_token
+from roost_server.operations import signing, sources
+from roost_server.operations.caller import DEFAULT_SLUG, hash_token
 from roost_server.operations.context import Context
 from roost_server.store import chores, flavors, leases, tables, workspaces
 
-DEFAULT_SLUG = "default"
-_CLAIMED = (tables.runtimes, tables.replicas, tables.images, tables.pushes, tables.chores, tables.canaries)
+CLAIMED = (
+    tables.runtimes,
+    tables.replicas,
+    tables.images,
+    tables.pushes,
+    tables.key_sets,
+    tables.canaries,
+    tables.chores,
+)
 
 
 async def prepare(context: Context, admin_token: str | None, *, sole_server: bool) -> str | None:
@@ -16,10 +24,11 @@ async def prepare(context: Context, admin_token: str | None, *, sole_server: boo
     async with context.store.write() as tx:
         await workspaces.take_first_turn(tx)
         if sole_server:
-            for table in _CLAIMED:
+            for table in CLAIMED:
                 await leases.end_all(tx, table)
         if await workspaces.find(tx, DEFAULT_SLUG, DEFAULT_SLUG) is None:
             await workspaces.create(tx, DEFAULT_SLUG, DEFAULT_SLUG)
+        await signing.ensure_key(tx, context.cipher)
         await sources.builtin(tx)
         await flavors.insert_standard(tx)
         await chores.ensure(tx)

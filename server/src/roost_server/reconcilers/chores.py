@@ -1,4 +1,4 @@
-"""Chores: publish routes, bring back what the nudges missed, collect what nobody uses."""
+"""Chores: publish routes, bring back what the nudges missed, scale, collect what nobody uses."""
 
 import asyncio
 import shutil
@@ -12,8 +12,10 @@ import structlog
 
 from roost_server.domain.replica import BoxStatus
 from roost_server.engines.engine import Engine, Images
+from roost_server.reconcilers import ageing
 from roost_server.reconcilers.routes import Routes
-from roost_server.store import chores, events, idempotency, images, leases, replicas, tables
+from roost_server.reconcilers.scaling import Scaling
+from roost_server.store import chores, endpoints, events, idempotency, images, key_sets, leases, replicas, tables
 from roost_server.store.leases import Lease
 from roost_server.store.store import Store
 
@@ -31,13 +33,18 @@ class ChoresReconciler:
     engine: Engine
     images: Images
     routes: Routes
+    scaling: Scaling
     image_keep_hours: float
+    metrics_keep_hours: float
     uploads: Path
 
     async def __call__(self, lease: Lease) -> float | None:
         match lease.row_id:
             case chores.ROUTES:
                 await self.routes.publish()
+                return None
+            case chores.SCALE:
+                await self.scaling.scale()
                 return None
             case chores.RESYNC:
                 await self._resync()
@@ -68,9 +75,11 @@ class ChoresReconciler:
 
     async def _collect(self) -> None:
         await asyncio.to_thread(_remove_old_uploads, self.uploads)
+        await ageing.age(self.store, self.metrics_keep_hours)
         before = leases.now() - timedelta(hours=self.image_keep_hours)
         async with self.store.write() as tx:
             await idempotency.purge(tx)
+            await key_sets.delete_unused(tx, await endpoints.key_urls(tx))
             for runtime_id in await events.crowded(tx):
                 await events.trim(tx, runtime_id)
             for image in await images.unused(tx):

@@ -9,11 +9,11 @@ from roost_server.domain.config import Health
 from roost_server.domain.image import Image
 from roost_server.domain.replica import Box, BoxStatus, ReplicaStatus
 from roost_server.domain.runtime import PASSING, Reason
-from roost_server.reconcilers import replica_ends
+from roost_server.reconcilers import identities, replica_ends
 from roost_server.reconcilers.loop import held
 from roost_server.reconcilers.metrics import START_PHASES
 from roost_server.reconcilers.replica_work import Happening, Parts, Work, move, telling
-from roost_server.reconcilers.spec import spec_of
+from roost_server.reconcilers.spec import spec_of, variables_of
 from roost_server.store import images, leases, replicas
 from roost_server.store.replicas import seconds_since
 
@@ -62,7 +62,9 @@ async def create(parts: Parts, work: Work) -> float | None:
         await move(parts, work, ReplicaStatus.STARTING, phases=phases, started_at=leases.now())
     starting = replace(work.replica, status=ReplicaStatus.STARTING, phases=phases)
     work = replace(work, replica=starting)
-    spec = spec_of(work.runtime, work.version, work.image, work.replica, parts.stop_grace_seconds)
+    identity = await identities.of(parts.store, work.lease, work.runtime, parts.cipher)
+    own = variables_of(work.runtime, identity, parts.surroundings)
+    spec = spec_of(work.runtime, work.version, work.image, work.replica, parts.stop_grace_seconds, own)
     try:
         box = await parts.engine.create(spec)
     except errors.Invalid as error:

@@ -14,7 +14,9 @@ from roost_server.engines.engine import Engine
 from roost_server.gateway.gateway import Gateway
 from roost_server.reconcilers.loop import LEASE_SECONDS
 from roost_server.reconcilers.probe import Prober
+from roost_server.reconcilers.spec import Surroundings
 from roost_server.store import chores, events, images, leases, replicas, runtimes, tables, versions
+from roost_server.store.cipher import Cipher
 from roost_server.store.leases import Lease
 from roost_server.store.store import Store, Tx
 
@@ -27,6 +29,8 @@ class Parts:
     prober: Prober
     drain_seconds: float
     stop_grace_seconds: float
+    cipher: Cipher
+    surroundings: Surroundings
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,15 @@ computed before, and that versions, being immutable, are read once.
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from roost_server.domain import routing
 from roost_server.domain.replica import ReplicaStatus
-from roost_server.domain.route import Route, Snapshot
+from roost_server.domain.route import OPEN, Guard, Route, Snapshot
 from roost_server.domain.routing import Ports, Situated
 from roost_server.gateway.gateway import Gateway
+from roost_server.reconcilers import guards
 from roost_server.store import leases, replicas, tables, traffic, versions
 from roost_server.store.store import Store, Tx
 from roost_server.store.traffic import Traffic
@@ -37,7 +39,8 @@ class Routes:
         async with self.store.read() as tx:
             seen = await traffic.read(tx)
             await self._learn_ports(tx, seen)
-        snapshot = self._compute(seen)
+            guarded = await guards.of(tx, seen)
+        snapshot = self._compute(seen, guarded)
         await self.gateway.publish(snapshot)
         await self._record(seen, routing.routed(snapshot))
         now = time.monotonic()
@@ -53,13 +56,13 @@ class Routes:
                 self._ports[key] = routing.ports_of(version.config)
         self._ports = {key: self._ports[key] for key in needed}
 
-    def _compute(self, seen: Traffic) -> Snapshot:
+    def _compute(self, seen: Traffic, guarded: Mapping[str, Guard]) -> Snapshot:
         known: dict[str, tuple[Situated, tuple[Route, ...]]] = {}
         for runtime in seen.runtimes:
             its_replicas = seen.replicas.get(runtime.id, [])
             ports = {one.version: self._ports[runtime.id, one.version] for one in its_replicas}
-            ends = seen.endpoints.get(runtime.id, [])
-            situated = Situated(runtime, tuple(ends), tuple(its_replicas), ports)
+            ends = tuple(one._replace(guard=guarded.get(one.id, OPEN)) for one in seen.endpoints.get(runtime.id, []))
+            situated = Situated(runtime, ends, tuple(its_replicas), ports)
             before = self._known.get(runtime.id)
             same = before is not None and before[0] == situated
             known[runtime.id] = before if before and same else (situated, routing.routes_of(situated, self.domain))

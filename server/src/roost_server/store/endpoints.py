@@ -95,6 +95,13 @@ async def everything(tx: Tx) -> list[Endpoint]:
     return [_endpoint(row) for row in await tx.all(sa.select(table).order_by(table.c.id))]
 
 
+async def key_urls(tx: Tx) -> set[str]:
+    """Where the keys of issuers are fetched from, of all that an endpoint accepts."""
+    rows = await tx.all(sa.select(table.c.access).where(table.c.access.is_not(None)))
+    found = (access_of(row["access"]).jwt for row in rows)
+    return {jwt.keys_url for jwt in found if jwt is not None and jwt.keys_url is not None}
+
+
 async def set_live(tx: Tx, endpoint_id: str, live: Weights, **values: Any) -> None:
     """Record what serves now, with `live_version` and what is kept of before."""
     await _set(tx, endpoint_id, {"live": live, **values})

@@ -36,6 +36,12 @@ async def page(tx: Tx, runtime_id: str, limit: int, cursor: str | None) -> tuple
     return [Event(**row) for row in rows], next_cursor
 
 
+async def of_type(tx: Tx, runtime_id: str, type: str) -> list[Event]:
+    """All that are kept of one type."""
+    rows = await tx.all(sa.select(events).where(events.c.runtime_id == runtime_id, events.c.type == type))
+    return [Event(**row) for row in rows]
+
+
 async def trim(tx: Tx, runtime_id: str) -> None:
     """Keep the newest events of a runtime."""
     newest = sa.select(events.c.id).where(events.c.runtime_id == runtime_id).order_by(events.c.id.desc())

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from roost_server.store.store import Values
+
 
 class _Remote:
     is_sqlite = False
@@ -14,7 +16,7 @@ class _Remote:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def execute(self, statement: sa.Executable, values: dict[str, Any] | None = None) -> sa.CursorResult[Any]:
+    async def execute(self, statement: sa.Executable, values: Values | None = None) -> sa.CursorResult[Any]:
         return await self._connection.execute(statement, values)
 
 

@@ -110,3 +110,9 @@ async def set_routed(tx: Tx, ids: Collection[str], routed: bool) -> None:
 
 def seconds_since(moment: datetime) -> float:
     return max(0.0, (now() - moment).total_seconds())
+
+
+async def versions_ready(tx: Tx) -> set[tuple[str, int]]:
+    """Runtime ids and versions of which at least one replica is ready."""
+    query = sa.select(table.c.runtime_id, table.c.version).where(table.c.status == ReplicaStatus.READY).distinct()
+    return {(runtime_id, version) for runtime_id, version in await tx.tuples(query)}

@@ -90,6 +90,13 @@ async def page(
     return [_runtime(row) for row in rows], next_cursor
 
 
+async def numbered_page(tx: Tx, workspace_id: str, number: int, size: int) -> tuple[list[Runtime], int]:
+    """Newest first; how many there are on all pages."""
+    query = sa.select(*_COLUMNS).where(table.c.workspace_id == workspace_id).order_by(table.c.id.desc())
+    rows, total = await pages.numbered(tx, query, number, size)
+    return [_runtime(row) for row in rows], total
+
+
 async def everything(tx: Tx) -> list[Runtime]:
     return [_runtime(row) for row in await tx.all(sa.select(*_COLUMNS))]
 

@@ -16,6 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
+from roost_server.store.store import Values
+
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
 
 QUICK_COMMIT_SECONDS = 0.001
@@ -28,7 +30,7 @@ class _Inline:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    async def execute(self, statement: sa.Executable, values: dict[str, Any] | None = None) -> sa.CursorResult[Any]:
+    async def execute(self, statement: sa.Executable, values: Values | None = None) -> sa.CursorResult[Any]:
         return self._connection.execute(statement, values)
 
 

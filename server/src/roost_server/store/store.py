@@ -3,7 +3,7 @@
 `store/sqlite.py` and `store/postgresql.py` open the two kinds of database; everything above sees only `Store` and `Tx`.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -13,6 +13,9 @@ from roost_server.store import trouble
 from roost_server.store.nudges import Nudges
 
 Row = sa.RowMapping
+
+Values = dict[str, Any] | Sequence[Mapping[str, Any]]
+"""Of a statement's parameters, once or for each of many executions."""
 
 
 class Stale(Exception):
@@ -24,7 +27,7 @@ class Connection(Protocol):
 
     is_sqlite: bool
 
-    async def execute(self, statement: sa.Executable, values: dict[str, Any] | None = None) -> sa.CursorResult[Any]: ...
+    async def execute(self, statement: sa.Executable, values: Values | None = None) -> sa.CursorResult[Any]: ...
 
 
 class Database(Protocol):
@@ -65,6 +68,11 @@ class Tx:
     async def run(self, statement: sa.Executable, **values: Any) -> int:
         """Execute a write; how many rows it touched."""
         return int((await self._connection.execute(statement, values)).rowcount)
+
+    async def run_many(self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a write once for each of the rows, prepared once and sent together."""
+        if rows:
+            await self._connection.execute(statement, rows)
 
     def nudge(self, kind: str) -> None:
         self.nudged.add(kind)

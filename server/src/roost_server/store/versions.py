@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.version import Version
-from roost_server.store import statements
+from roost_server.store import pages, statements
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import versions as table
 
@@ -56,6 +56,13 @@ async def page(tx: Tx, runtime_id: str, limit: int, before: int | None) -> tuple
         query = query.where(table.c.number < before)
     rows = await tx.all(query.order_by(table.c.number.desc()).limit(limit + 1))
     return [_version(row) for row in rows[:limit]], str(rows[limit - 1]["number"]) if len(rows) > limit else None
+
+
+async def numbered_page(tx: Tx, runtime_id: str, number: int, size: int) -> tuple[list[Version], int]:
+    """Newest first; how many there are on all pages."""
+    query = sa.select(table).where(table.c.runtime_id == runtime_id).order_by(table.c.number.desc())
+    rows, total = await pages.numbered(tx, query, number, size)
+    return [_version(row) for row in rows], total
 
 
 async def in_use(tx: Tx, numbers: dict[str, set[int]]) -> dict[tuple[str, int], Version]:

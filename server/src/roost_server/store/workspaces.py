@@ -43,6 +43,11 @@ _BY_HASH = sa.select(tokens.c.id, tokens.c.name, tokens.c.role, tokens.c.workspa
 )
 
 
+async def get(tx: Tx, workspace_id: str) -> Workspace | None:
+    row = await tx.first(_WITH_ORGANIZATION.where(workspaces.c.id == workspace_id))
+    return Workspace(**row) if row else None
+
+
 async def find(tx: Tx, organization: str, slug: str) -> Workspace | None:
     row = await tx.first(_BY_SLUG, organization=organization, slug=slug)
     return Workspace(**row) if row else None
@@ -79,10 +84,17 @@ async def find_token(tx: Tx, hashed: str) -> Token | None:
     return Token(**row) if row else None
 
 
+async def get_token(tx: Tx, token_id: str) -> Token | None:
+    columns = (tokens.c.id, tokens.c.name, tokens.c.role, tokens.c.workspace_id)
+    row = await tx.first(sa.select(*columns).where(tokens.c.id == token_id))
+    return Token(**row) if row else None
+
+
 async def set_admin_token(tx: Tx, hashed: str) -> None:
-    """Make this the one token named `admin`; an earlier one stops working."""
-    await tx.run(sa.delete(tokens).where(tokens.c.name == "admin"))
-    await tx.run(sa.insert(tokens).values(id=new_id(), name="admin", hash=hashed, role="root", created_at=now()))
+    """Make this the one token named `admin`; an earlier one stops working. The same again changes nothing."""
+    await tx.run(sa.delete(tokens).where(tokens.c.name == "admin", tokens.c.hash != hashed))
+    if not await has_admin_token(tx):
+        await tx.run(sa.insert(tokens).values(id=new_id(), name="admin", hash=hashed, role="root", created_at=now()))
 
 
 async def has_admin_token(tx: Tx) -> bool:

@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 class OciEngine:
-    """Satisfies Engine, Watches, Execs, Logs and Measures. Call `start` first."""
+    """Satisfies Engine, Reachable, Watches, Execs, Logs and Measures. Call `start` first."""
 
     def __init__(self, settings: OciSettings, images: UnpackedImages) -> None:
         self._settings = settings
@@ -66,6 +66,9 @@ class OciEngine:
             self._keep(host.rotation.run())
             self._keep(self._tend(host))
 
+    def host_address(self) -> str | None:
+        return None if self._settings.api_port is None else str(self._host.installation.host_address)
+
     async def _tend(self, host: Host) -> None:
         """Put the firewall back should somebody flush it; give unused disk space back to the host."""
         while True:
@@ -73,7 +76,7 @@ class OciEngine:
             await self._call(host.give_back)
             if not await self._call(partial(firewall.is_in_place, host.installation)):
                 log.warning("firewall_restored", table=host.installation.table)
-                await self._call(partial(firewall.prepare, host.installation))
+                await self._call(partial(firewall.prepare, host.installation, self._settings.api_port))
 
     async def close(self) -> None:
         """Let go of everything. Boxes go on."""

@@ -43,7 +43,7 @@ class Host:
         self._make_directories()
         self.cgroups.prepare()
         self.network.prepare()
-        firewall.prepare(self.installation)
+        firewall.prepare(self.installation, self.settings.api_port)
         for replica_id in self.states.load():
             self.clear(replica_id)
         for state in self.states:

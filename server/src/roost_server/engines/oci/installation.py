@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from roost_server.engines.oci.network import addresses
@@ -37,6 +37,11 @@ class Installation:
     @property
     def veth_prefix(self) -> str:
         return f"{VETH_FAMILY}{self.id}"
+
+    @property
+    def host_address(self) -> IPv4Address:
+        """The host's own address in the replicas' network."""
+        return addresses.gateway(self.network)
 
     @property
     def boxes(self) -> Path:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class OciSettings:
-    """`data_dir` survives restarts of the machine, `run_dir` need not; both may be shared with other parts."""
+    """`data_dir` survives restarts of the machine, `run_dir` need not; both may be shared with other parts.
+
+    `api_port` is the one port of the host, at its address in the replicas' network, that replicas may reach."""
 
     data_dir: Path
     run_dir: Path
@@ -15,5 +17,6 @@ class OciSettings:
     stop_grace_seconds: float = 10.0
     extra_ca_certificates: Path | None = None
     log_max_mb: int = 50
+    api_port: int | None = None
     runtime: str = "runc"
     init: Path = Path("/usr/bin/catatonit")

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from roost_server.domain.route import Route, Snapshot
-from roost_server.gateway.resources import clusters, listeners, secrets, virtual_hosts
+from roost_server.gateway.resources import clusters, extensions, guards, listeners, secrets, virtual_hosts
 from roost_server.gateway.resources.wire import Resource
 from roost_server.gateway.settings import GatewaySettings
 
@@ -24,6 +24,7 @@ class BuiltRoute:
     clusters: tuple[Resource, ...]
     endpoints: tuple[Resource, ...]
     virtual_host: bytes
+    guard: guards.BuiltGuard
 
     def holds_with(self, taken: set[str]) -> bool:
         """Whether building it again, with these hosts gone to others, would give the same."""
@@ -39,8 +40,9 @@ class Builder:
         self._built: dict[str, BuiltRoute] = {}
         self._virtual_hosts: list[bytes] | None = None
         self._routes: dict[str, Resource] = {}
+        self._filters = guards.Filters()
 
-    def build(self, snapshot: Snapshot, certificates: Mapping[str, Resource]) -> dict[str, dict[str, Resource]]:
+    def build(self, snapshot: Snapshot, certificates: Mapping[str, Resource]) -> dict[str, Mapping[str, Resource]]:
         """The catalog: kind → name → resource. A host or route id that is there twice belongs to the first route;
         Envoy would refuse everything otherwise."""
         self._built = self._build_routes(snapshot)
@@ -50,8 +52,13 @@ class Builder:
             clusters.ENDPOINTS: _by_name(made for each in built for made in each.endpoints),
             secrets.SECRET: dict(certificates),
             listeners.LISTENER: self._listeners,
+            extensions.EXTENSIONS: self._filters.build((each.route.id, each.guard) for each in built),
             virtual_hosts.ROUTES: self._join([each.virtual_host for each in built if each.hosts]),
         }
+
+    def confirmed(self) -> None:
+        """Envoy has all of the last catalog."""
+        self._filters.confirmed()
 
     def _join(self, hosts: list[bytes]) -> dict[str, Resource]:
         """The route configuration, joined again only when a virtual host changed."""
@@ -81,13 +88,15 @@ class Builder:
         hosts = tuple(host for host in usable if host not in taken)
         pools = [(pool, backends) for pool in route.pools if (backends := clusters.usable_addresses(pool.backends))]
         ready = [pool for pool, backends in pools if any(not backend.draining for backend in backends)]
+        guard = guards.build(route.guard)
         return BuiltRoute(
             route,
             usable,
             hosts,
             tuple(made for pool, _ in pools for made in self._clusters(route.id, pool.version)),
             tuple(made for pool, backends in pools for made in clusters.endpoints(route.id, pool.version, backends)),
-            virtual_hosts.virtual_host(route, hosts, ready) if hosts else b"",
+            virtual_hosts.virtual_host(route, hosts, ready, guard) if hosts else b"",
+            guard,
         )
 
     def _clusters(self, route_id: str, version: int) -> list[Resource]:

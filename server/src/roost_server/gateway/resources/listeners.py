@@ -13,7 +13,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm
 from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 
-from roost_server.gateway.resources import replies, stickiness, virtual_hosts, wire
+from roost_server.gateway.resources import guard_replies, guards, replies, stickiness, virtual_hosts, wire
 from roost_server.gateway.resources.clusters import HEADER_COUNT, HEADER_LIMIT_KB, duration, from_ads
 from roost_server.gateway.resources.wire import Resource
 from roost_server.gateway.settings import GatewaySettings
@@ -79,8 +79,8 @@ def _manager(stream_idle_seconds: int) -> Any:
         stat_prefix="gateway",
         codec_type=hcm.HttpConnectionManager.AUTO,
         rds=hcm.Rds(config_source=from_ads(), route_config_name=virtual_hosts.ROUTES_NAME),
-        http_filters=[stickiness.http_filter(), _router()],
-        local_reply_config=replies.local_replies(),
+        http_filters=[*guards.http_filters(), stickiness.http_filter(), _router()],
+        local_reply_config=replies.local_replies(guard_replies.BY_DETAILS),
         upgrade_configs=[hcm.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         stream_idle_timeout=duration(stream_idle_seconds),
         request_timeout=duration(0),

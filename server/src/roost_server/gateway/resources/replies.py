@@ -3,12 +3,13 @@
 A table of (response flags or statuses, answer). Flags: envoyproxy.io, "Access logging", RESPONSE_FLAGS.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from envoy.config.accesslog.v3 import accesslog_pb2
-from envoy.config.core.v3 import base_pb2, substitution_format_string_pb2
+from envoy.config.core.v3 import base_pb2, extension_pb2, substitution_format_string_pb2
+from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
 
 from roost_server.domain import errors
@@ -24,12 +25,13 @@ TIMED_OUT = ("UT", "SI", "DT", "UMSDR")
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `detail` may hold Envoy's substitution commands."""
+    """One answer. `detail` and the values of `headers` may hold Envoy's substitution commands."""
 
     error: type[errors.RoostError]
     detail: str
     reason: Refusal | None = None
     retry_after_seconds: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 BY_FLAGS: tuple[tuple[tuple[str, ...], Reply], ...] = (
@@ -61,10 +63,12 @@ OTHERWISE = {
 }
 
 
-def local_replies() -> Any:
-    """The mappers, in the order in which they are tried; the body of a route that refuses is passed as it is."""
+def local_replies(by_details: Sequence[tuple[str, Reply]]) -> Any:
+    """The mappers, in the order in which they are tried: first those with a condition on the details of the answer;
+    the body of a route that refuses is passed as it is."""
     return http_connection_manager_pb2.LocalReplyConfig(
         mappers=[
+            *(_mapper(_fulfils(condition), reply) for condition, reply in by_details),
             *(_mapper(_has_flag(flags), reply) for flags, reply in BY_FLAGS),
             *(_mapper(_has_status(status), reply) for status, reply in BY_STATUS),
             _refusal_as_it_is(),
@@ -79,7 +83,7 @@ def _mapper(when: Any, reply: Reply) -> Any:
         filter=when,
         status_code={"value": reply.error.code},
         body_format_override=_json(_envelope(reply)),
-        headers_to_add=_headers(more),
+        headers_to_add=_headers({**more, **dict(reply.headers)}),
     )
 
 
@@ -113,6 +117,14 @@ def _header(key: str, value: str) -> Any:
         header=base_pb2.HeaderValue(key=key, value=value),
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
     )
+
+
+def _fulfils(condition: str) -> Any:
+    """`condition` in CEL, over Envoy's attributes."""
+    extension = extension_pb2.TypedExtensionConfig(name="envoy.access_loggers.extension_filters.cel")
+    extension.typed_config.Pack(cel_pb2.ExpressionFilter(expression=condition))
+    made = accesslog_pb2.ExtensionFilter(name=extension.name, typed_config=extension.typed_config)
+    return accesslog_pb2.AccessLogFilter(extension_filter=made)
 
 
 def _has_flag(flags: tuple[str, ...]) -> Any:

@@ -108,7 +108,9 @@ local function version_of(handle, session)
     return version
   end
   version = guess or choose(session, pools)
-  keep(before, key, version)
+  if version then
+    keep(before, key, version)
+  end
   return version
 end
 

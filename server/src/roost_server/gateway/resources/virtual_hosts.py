@@ -21,6 +21,7 @@ from roost_server.domain import errors
 from roost_server.domain.route import Pool, Route, Unavailable
 from roost_server.gateway.resources import clusters, headers, stickiness, wire
 from roost_server.gateway.resources.clusters import duration
+from roost_server.gateway.resources.guards import BuiltGuard
 from roost_server.gateway.resources.wire import Resource
 
 ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
@@ -37,18 +38,19 @@ NOT_SEEN = "connect-failure,refused-stream,reset-before-request"
 NOT_ANSWERED = f"{NOT_SEEN},reset"
 
 
-def virtual_host(route: Route, hosts: Iterable[str], ready: Sequence[Pool]) -> bytes:
+def virtual_host(route: Route, hosts: Iterable[str], ready: Sequence[Pool], guard: BuiltGuard) -> bytes:
     """A route's virtual host, serialised as a field of the route configuration. `ready` are its pools with a backend
     that takes requests; the others get no request, whatever their weight."""
-    serving = [pool for pool in ready if pool.weight > 0 or pool.keeps_sessions]
+    serving = [] if guard.closed else [pool for pool in ready if pool.weight > 0 or pool.keeps_sessions]
     weighted = [pool for pool in serving if pool.weight > 0]
-    rules = _forwarding(route.id, weighted) if weighted else [_refusing(route.unavailable or NO_BACKEND)]
+    refusal = guard.closed or route.unavailable or NO_BACKEND
+    rules = _forwarding(route.id, weighted) if weighted else [_refusing(refusal)]
     names = wire.serialized(route_components_pb2.VirtualHost(name=route.id, domains=list(hosts)))
     sticky = b""
     if serving != weighted or len(serving) > 1:
         rules = [*_kept(route.id, serving), *rules]
         sticky = stickiness.enabled(route.id, serving)
-    return wire.field(VIRTUAL_HOSTS, names + _default_retry() + sticky + wire.fields(RULES, rules))
+    return wire.field(VIRTUAL_HOSTS, names + guard.fields + _default_retry() + sticky + wire.fields(RULES, rules))
 
 
 def route_configuration(virtual_hosts: Iterable[bytes]) -> Resource:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import heapq
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 def read(directory: Path, query: LogQuery) -> LogPage:
     """A page of a runtime's log, whose replicas' logs are the subdirectories. Blocks."""
     after = decode_cursor(query.cursor) if query.cursor else None
-    streams = [_replica(log, query, after) for log in replicas(directory, query.replica_id)]
+    streams = [_replica(log, query, after) for log in replicas(directory, query.replica_ids)]
     descending = query.order == "desc"
     merged = heapq.merge(*streams, key=lambda found: found.key, reverse=descending)
     matching = (found for found in merged if matches(found.line, query))
@@ -48,9 +48,10 @@ def read(directory: Path, query: LogQuery) -> LogPage:
     return LogPage(shown, shown[-1].cursor if len(page) > query.limit else None)
 
 
-def replicas(directory: Path, replica_id: str | None) -> list[ReplicaLog]:
+def replicas(directory: Path, ids: Collection[str] | None) -> list[ReplicaLog]:
+    """All of the runtime's, or those with these ids."""
     try:
-        return [ReplicaLog(entry) for entry in directory.iterdir() if replica_id in (None, entry.name)]
+        return [ReplicaLog(entry) for entry in directory.iterdir() if ids is None or entry.name in ids]
     except FileNotFoundError:
         return []
 
@@ -156,14 +157,14 @@ class Follower:
         self._query = query
         self._places: dict[str, Position] = {}
         if query.cursor is None and query.since is None:
-            for log in replicas(directory, query.replica_id):
+            for log in replicas(directory, query.replica_ids):
                 self._places[log.replica_id] = log.end()
 
     def first(self) -> list[Found]:
         """What was there already from the query's cursor or time on."""
         after = decode_cursor(self._query.cursor) if self._query.cursor else None
         found: list[Found] = []
-        for log in replicas(self._directory, self._query.replica_id):
+        for log in replicas(self._directory, self._query.replica_ids):
             if log.replica_id not in self._places:
                 end = log.end()
                 asked = LogQuery(since=self._query.since)
@@ -174,7 +175,7 @@ class Follower:
     def further(self, unfinished: bool) -> list[Found]:
         """What was written since the last call."""
         found: list[Found] = []
-        for log in replicas(self._directory, self._query.replica_id):
+        for log in replicas(self._directory, self._query.replica_ids):
             found += self._further(log, unfinished)
         return sorted(item for item in found if matches(item.line, self._query))
 

@@ -12,13 +12,15 @@ from roost_server.engines.oci.installation import VETH_FAMILY, Installation
 LINK_LOCAL = "169.254.0.0/16"
 
 
-def rules(installation: Installation) -> str:
-    """What boxes may reach: whatever lies outside this machine, by its address. Answers to the host may leave.
+def rules(installation: Installation, api_port: int | None) -> str:
+    """What boxes may reach: whatever lies outside this machine, by its address, and `api_port` of the host at its
+    address in their own network. Answers to the host may leave.
 
-    Dropped: IPv6, a source address that is not the box's own, the host and all it listens on, boxes of any
+    Dropped: IPv6, a source address that is not the box's own, the host and all else it listens on, boxes of any
     installation, link-local addresses (which clouds serve credentials from).
     """
     mine, anyone = f'iifname "{installation.veth_prefix}*"', f'"{VETH_FAMILY}*"'
+    to_api = f"{mine} ip daddr {installation.host_address} tcp dport {api_port} accept" if api_port else ""
     return f"""
 table inet {installation.table}
 delete table inet {installation.table}
@@ -32,6 +34,7 @@ table inet {installation.table} {{
   chain to_host {{
     type filter hook input priority filter - 5; policy accept;
     {mine} ct state established,related accept
+    {to_api}
     {mine} drop
   }}
   chain through {{
@@ -50,9 +53,9 @@ table inet {installation.table} {{
 """
 
 
-def prepare(installation: Installation) -> None:
+def prepare(installation: Installation, api_port: int | None) -> None:
     """Put the rules in place, replacing what an earlier server put there."""
-    _nft(rules(installation))
+    _nft(rules(installation, api_port))
     _pass_other_firewalls(installation)
 
 
@@ -70,22 +73,35 @@ def destroy(installation: Installation) -> None:
 
 
 def _pass_other_firewalls(installation: Installation) -> None:
-    """Docker and ufw drop all forwarding they do not know. What boxes may reach is still up to our own table."""
-    if _is_shut(installation):
-        for rule in _passing(installation):
-            _iptables("-I", *rule)
+    """Docker and ufw drop all they do not know. What boxes may reach is still up to our own table."""
+    for rule in _shut(installation):
+        _iptables("-I", *rule)
 
 
 def _is_shut(installation: Installation) -> bool:
-    """Whether iptables drops forwarding and does not except our boxes."""
-    listed = _iptables("-S", "FORWARD")
-    excepted = all(" ".join(rule) in listed for rule in _passing(installation))
-    return not excepted and ("-P FORWARD DROP" in listed or "-A FORWARD -j REJECT" in listed)
+    return bool(_shut(installation))
+
+
+def _shut(installation: Installation) -> list[list[str]]:
+    """Rules that our boxes need, of chains in which iptables drops what it does not know, and that are not there."""
+    listed = {chain: _iptables("-S", chain) for chain in ("FORWARD", "INPUT")}
+    return [
+        rule for rule in _passing(installation) if _drops(rule[0], listed) and " ".join(rule) not in listed[rule[0]]
+    ]
+
+
+def _drops(chain: str, listed: dict[str, str]) -> bool:
+    return f"-P {chain} DROP" in listed[chain] or f"-A {chain} -j REJECT" in listed[chain]
 
 
 def _passing(installation: Installation) -> list[list[str]]:
-    ours = f"{installation.veth_prefix}+"
-    return [["FORWARD", "-i", ours, "-j", "ACCEPT"], ["FORWARD", "-o", ours, "-j", "ACCEPT"]]
+    """Spelt as iptables lists them."""
+    ours, host = f"{installation.veth_prefix}+", f"{installation.host_address}/32"
+    return [
+        ["FORWARD", "-i", ours, "-j", "ACCEPT"],
+        ["FORWARD", "-o", ours, "-j", "ACCEPT"],
+        ["INPUT", "-d", host, "-i", ours, "-j", "ACCEPT"],
+    ]
 
 
 def _iptables(*arguments: str) -> str:

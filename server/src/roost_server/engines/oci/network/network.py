@@ -16,7 +16,6 @@ from pyroute2 import IPRoute, NetlinkError
 
 from roost_server.engines.oci.installation import Installation
 from roost_server.engines.oci.linux import calls, netlink
-from roost_server.engines.oci.network import addresses
 
 LOOPBACK = 1
 LAST_RESORT = 4_000_000_000
@@ -42,7 +41,7 @@ class Network:
     def __init__(self, installation: Installation) -> None:
         self._prefix = installation.veth_prefix
         self._network = installation.network
-        self._gateway = addresses.gateway(installation.network)
+        self._gateway = installation.host_address
         self._mtu = 1500
 
     def prepare(self) -> None:

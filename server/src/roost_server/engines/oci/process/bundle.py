@@ -4,6 +4,7 @@ https://github.com/opencontainers/runtime-spec/blob/v1.0.2/config.md
 """
 
 import json
+import os
 import resource
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ def write(
     linux: dict[str, Any],
     mounts: list[dict[str, Any]],
 ) -> None:
-    """Write config.json. `linux` is its section of that name, see `linux_section`."""
+    """Write config.json. `linux` is its section of that name, see `linux_section`.
+
+    Its variables may be secrets, and others of the host pass through the bundle's directory: only root reads it."""
     config = {
         "ociVersion": "1.0.2",
         "hostname": spec.hostname[:HOSTNAME_LENGTH],
@@ -64,7 +67,14 @@ def write(
         "mounts": mounts,
         "linux": linux,
     }
-    (bundle / "config.json").write_text(json.dumps(config))
+    write_for_root(bundle / "config.json", config)
+
+
+def write_for_root(path: Path, document: dict[str, Any]) -> None:
+    """As JSON, never readable by anybody else."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(json.dumps(document))
 
 
 def read_process(bundle: Path) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class Prepared:
         self._log = directory / f"{name}.log"
 
     def write(self) -> None:
-        self._process.write_text(json.dumps(process(self._directory, self.request)))
+        bundle.write_for_root(self._process, process(self._directory, self.request))
 
     def argv(self, runtime: list[str], cgroup: str, replica_id: str) -> list[str]:
         log = ["--log", str(self._log), "--log-format", "json"]

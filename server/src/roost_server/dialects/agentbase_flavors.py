@@ -1,0 +1,34 @@
+"""AgentBase's catalogue of sizes over HTTP, on both of its paths."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from roost_server.dialects import agentbase_models as models
+from roost_server.dialects import agentbase_shown as shown
+from roost_server.dialects.agentbase_context import CallerOf, PartsOf
+from roost_server.dialects.agentbase_errors import documented
+from roost_server.store import flavors
+
+router = APIRouter()
+
+
+@router.get("/flavors", responses=documented())
+async def list_agent_runtime_flavors(
+    parts: PartsOf,
+    caller: CallerOf,
+    resourceType: Annotated[str | None, Query(max_length=100, description="Only flavors for such resources.")] = None,
+) -> list[models.FlavorEntity]:
+    """The smallest first."""
+    async with parts.context.store.read() as tx:
+        found = [shown.flavor(row) for row in await flavors.everything(tx)]
+    return [one for one in found if resourceType is None or resourceType in one.supportedResourceTypes]
+
+
+router.add_api_route(
+    "/v1/flavors",
+    list_agent_runtime_flavors,
+    methods=["GET"],
+    responses=documented(),
+    operation_id="list_agent_runtime_flavors_v1",
+)

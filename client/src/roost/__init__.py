@@ -13,13 +13,14 @@ command starts quickly.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from roost.config import Access, RunOptions, RuntimeConfig
+from roost.config import Access, CanaryOptions, RunOptions, RuntimeConfig
 from roost.errors import (
     AlreadyExistsError,
     ApiError,
     AuthenticationError,
     BadGatewayError,
     BadRequestError,
+    CanaryFailed,
     ConflictError,
     FieldError,
     ForbiddenError,
@@ -40,6 +41,7 @@ from roost.errors import (
     WaitTimeout,
 )
 from roost.models import (
+    CanaryFigures,
     Change,
     Difference,
     Endpoint,
@@ -67,8 +69,10 @@ from roost.models import (
 )
 
 if TYPE_CHECKING:
+    from roost.aio.canaries import AsyncCanary
     from roost.aio.client import AsyncRoost
     from roost.aio.runtime import AsyncRuntime
+    from roost.canaries import Canary
     from roost.client import Roost
     from roost.runtime import Runtime
 
@@ -78,11 +82,16 @@ __all__ = [
     "Access",
     "AlreadyExistsError",
     "ApiError",
+    "AsyncCanary",
     "AsyncRoost",
     "AsyncRuntime",
     "AuthenticationError",
     "BadGatewayError",
     "BadRequestError",
+    "Canary",
+    "CanaryFailed",
+    "CanaryFigures",
+    "CanaryOptions",
     "Change",
     "ConflictError",
     "Difference",
@@ -136,6 +145,8 @@ _LATE = {
     "Runtime": "roost.runtime",
     "AsyncRoost": "roost.aio.client",
     "AsyncRuntime": "roost.aio.runtime",
+    "Canary": "roost.canaries",
+    "AsyncCanary": "roost.aio.canaries",
 }
 
 

@@ -65,6 +65,18 @@ ENDPOINT = (
     Entry("ls", "endpoint:list_", hidden=True),
     Entry("rm", "endpoint:delete", hidden=True),
 )
+CANARY = (
+    Entry("start", "canary:start"),
+    Entry("show", "canary:show"),
+    Entry("list", "canary:list_"),
+    Entry("pause", "canary:pause"),
+    Entry("resume", "canary:resume"),
+    Entry("promote", "canary:promote"),
+    Entry("abort", "canary:abort"),
+    Entry("retry", "canary:retry"),
+    Entry("get", "canary:show", hidden=True),
+    Entry("ls", "canary:list_", hidden=True),
+)
 FLAVOR = (
     Entry("list", "flavor:list_"),
     Entry("create", "flavor:create"),
@@ -89,6 +101,7 @@ TOP = (
     Entry("diff", "version:diff", SERVE),
     Entry("scale", "update:scale", SERVE),
     Entry("endpoint", section=SERVE, sentence="URLs of a runtime: what serves them, who may call.", entries=ENDPOINT),
+    Entry("canary", section=SERVE, sentence="Give a new version traffic step by step.", entries=CANARY),
     Entry("call", "call:call", LOOK),
     Entry("exec", "exec:exec_", LOOK),
     Entry("logs", "log:logs", LOOK),

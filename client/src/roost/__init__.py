@@ -13,13 +13,14 @@ command starts quickly.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from roost.config import Access, RunOptions, RuntimeConfig
+from roost.config import Access, CanaryOptions, RunOptions, RuntimeConfig
 from roost.errors import (
     AlreadyExistsError,
     ApiError,
     AuthenticationError,
     BadGatewayError,
     BadRequestError,
+    CanaryFailed,
     ConflictError,
     FieldError,
     ForbiddenError,
@@ -40,10 +41,12 @@ from roost.errors import (
     WaitTimeout,
 )
 from roost.models import (
+    CanaryFigures,
     Change,
     Difference,
     Endpoint,
     EndpointMetrics,
+    EndpointToken,
     Event,
     ExecResult,
     Flavor,
@@ -52,11 +55,13 @@ from roost.models import (
     LogLine,
     LogPage,
     Metrics,
+    NewEndpointToken,
     Progress,
     Push,
     Replica,
     ReplicaMetrics,
     RuntimeFigures,
+    ServiceAccount,
     Share,
     TrafficPoint,
     UsagePoint,
@@ -64,8 +69,10 @@ from roost.models import (
 )
 
 if TYPE_CHECKING:
+    from roost.aio.canaries import AsyncCanary
     from roost.aio.client import AsyncRoost
     from roost.aio.runtime import AsyncRuntime
+    from roost.canaries import Canary
     from roost.client import Roost
     from roost.runtime import Runtime
 
@@ -75,16 +82,22 @@ __all__ = [
     "Access",
     "AlreadyExistsError",
     "ApiError",
+    "AsyncCanary",
     "AsyncRoost",
     "AsyncRuntime",
     "AuthenticationError",
     "BadGatewayError",
     "BadRequestError",
+    "Canary",
+    "CanaryFailed",
+    "CanaryFigures",
+    "CanaryOptions",
     "Change",
     "ConflictError",
     "Difference",
     "Endpoint",
     "EndpointMetrics",
+    "EndpointToken",
     "Event",
     "ExecResult",
     "FieldError",
@@ -98,6 +111,7 @@ __all__ = [
     "LogPage",
     "MethodNotAllowedError",
     "Metrics",
+    "NewEndpointToken",
     "NotFoundError",
     "PayloadTooLargeError",
     "Progress",
@@ -113,6 +127,7 @@ __all__ = [
     "RuntimeConfig",
     "RuntimeFailed",
     "RuntimeFigures",
+    "ServiceAccount",
     "SettingsError",
     "Share",
     "TimedOutError",
@@ -130,6 +145,8 @@ _LATE = {
     "Runtime": "roost.runtime",
     "AsyncRoost": "roost.aio.client",
     "AsyncRuntime": "roost.aio.runtime",
+    "Canary": "roost.canaries",
+    "AsyncCanary": "roost.aio.canaries",
 }
 
 

@@ -53,6 +53,34 @@ class Endpoint:
     updated_at: datetime
 
 
+@dataclass(frozen=True)
+class ServiceAccount:
+    """What a runtime's replicas prove with who they are. `updated_at` is when its secret was last replaced."""
+
+    client_id: str
+    agent_identity: str
+    token_url: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class EndpointToken:
+    """A token that opens an endpoint. `expires_at` None: until it is deleted."""
+
+    id: str
+    name: str
+    expires_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewEndpointToken(EndpointToken):
+    """`token` is what to send as `Authorization: Bearer …`; it is shown this once."""
+
+    token: str = field(repr=False)
+
+
 @dataclass
 class RuntimeState:
     """A runtime as the server last told it. `reason` is one word for programs, `message` the same for people.
@@ -140,6 +168,51 @@ class Flavor:
     revision: int
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True)
+class CanaryFigures:
+    """What was counted of one version; `weight` is percent of the requests now, `error_rate` between 0 and 1."""
+
+    version: int
+    weight: int
+    requests: int
+    errors: int
+    error_rate: float
+    p95_ms: float | None
+
+
+@dataclass
+class CanaryState:
+    """A canary as the server last told it: `status` is running, paused, succeeded, rolled_back or aborted.
+
+    `step` is the index of the step under way, `weight` its percent, `step_since` when that began to hold. `message` is
+    what it waits for, or how it ended. `old` and `new` were counted in this step."""
+
+    id: str
+    endpoint: str
+    endpoint_id: str
+    from_version: int
+    to_version: int
+    steps: list[int]
+    interval_seconds: float
+    max_error_rate: float
+    max_p95_ratio: float
+    min_requests: int
+    status: str
+    message: str | None
+    step: int
+    weight: int
+    step_since: datetime | None
+    old: CanaryFigures
+    new: CanaryFigures
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status not in ("running", "paused")
 
 
 @dataclass(frozen=True)

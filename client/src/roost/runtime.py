@@ -9,7 +9,9 @@ from typing import Literal, Self, Unpack
 import httpx
 
 from roost import calls, effects, execs, gateway, logs, models, sse, waiting, wire
+from roost.accounts import Accounts
 from roost.calls import Call
+from roost.canaries import Canaries
 from roost.endpoints import Endpoints
 from roost.errors import NotFoundError, RoostError, UnreachableError
 from roost.execs import ExecOptions
@@ -21,7 +23,7 @@ from roost.versions import Versions
 from roost.waiting import Deadline
 
 
-class Runtime(Versions, Endpoints, Measurements):
+class Runtime(Versions, Endpoints, Canaries, Accounts, Measurements):
     """A runtime. Its fields are as of the last answer; `refresh` asks again."""
 
     def start(

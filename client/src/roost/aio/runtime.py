@@ -9,6 +9,8 @@ import httpx
 
 from roost import calls, execs, gateway, logs, models, sse, waiting, wire
 from roost.aio import effects
+from roost.aio.accounts import AsyncAccounts
+from roost.aio.canaries import AsyncCanaries
 from roost.aio.endpoints import AsyncEndpoints
 from roost.aio.handle import OnChange
 from roost.aio.measurements import AsyncMeasurements
@@ -21,7 +23,7 @@ from roost.logs import LogFilter
 from roost.waiting import Deadline
 
 
-class AsyncRuntime(AsyncVersions, AsyncEndpoints, AsyncMeasurements):
+class AsyncRuntime(AsyncVersions, AsyncEndpoints, AsyncCanaries, AsyncAccounts, AsyncMeasurements):
     """A runtime. Its fields are as of the last answer; `refresh` asks again."""
 
     async def start(

@@ -46,6 +46,13 @@ IMAGE = (
     Entry("list", "image:list_", hidden=True),
     Entry("delete", "image:delete", hidden=True),
 )
+ENDPOINT_TOKEN = (
+    Entry("create", "endpoint_token:create"),
+    Entry("list", "endpoint_token:list_"),
+    Entry("delete", "endpoint_token:delete"),
+    Entry("ls", "endpoint_token:list_", hidden=True),
+    Entry("rm", "endpoint_token:delete", hidden=True),
+)
 ENDPOINT = (
     Entry("list", "endpoint:list_"),
     Entry("get", "endpoint:get"),
@@ -54,8 +61,21 @@ ENDPOINT = (
     Entry("start", "endpoint:start"),
     Entry("stop", "endpoint:stop"),
     Entry("delete", "endpoint:delete"),
+    Entry("token", sentence="Tokens that open an endpoint of access mode token.", entries=ENDPOINT_TOKEN),
     Entry("ls", "endpoint:list_", hidden=True),
     Entry("rm", "endpoint:delete", hidden=True),
+)
+CANARY = (
+    Entry("start", "canary:start"),
+    Entry("show", "canary:show"),
+    Entry("list", "canary:list_"),
+    Entry("pause", "canary:pause"),
+    Entry("resume", "canary:resume"),
+    Entry("promote", "canary:promote"),
+    Entry("abort", "canary:abort"),
+    Entry("retry", "canary:retry"),
+    Entry("get", "canary:show", hidden=True),
+    Entry("ls", "canary:list_", hidden=True),
 )
 FLAVOR = (
     Entry("list", "flavor:list_"),
@@ -65,6 +85,7 @@ FLAVOR = (
     Entry("ls", "flavor:list_", hidden=True),
     Entry("rm", "flavor:delete", hidden=True),
 )
+SERVICE_ACCOUNT = (Entry("show", "service_account:show"), Entry("reset", "service_account:reset"))
 CONFIG = (Entry("get", "config:get"), Entry("set", "config:set_"))
 RUN, SERVE, LOOK, MORE = "Run agents", "Update agents", "Work with a runtime", "More"
 TOP = (
@@ -80,6 +101,7 @@ TOP = (
     Entry("diff", "version:diff", SERVE),
     Entry("scale", "update:scale", SERVE),
     Entry("endpoint", section=SERVE, sentence="URLs of a runtime: what serves them, who may call.", entries=ENDPOINT),
+    Entry("canary", section=SERVE, sentence="Give a new version traffic step by step.", entries=CANARY),
     Entry("call", "call:call", LOOK),
     Entry("exec", "exec:exec_", LOOK),
     Entry("logs", "log:logs", LOOK),
@@ -88,6 +110,7 @@ TOP = (
     Entry("top", "top:top", LOOK),
     Entry("metrics", "metric:metrics", LOOK),
     Entry("config", section=LOOK, sentence="Read or change a runtime's configuration.", entries=CONFIG),
+    Entry("service-account", section=LOOK, sentence="Who a runtime's replicas are.", entries=SERVICE_ACCOUNT),
     Entry("image", section=MORE, sentence="Build, fetch and keep images.", entries=IMAGE),
     Entry("flavor", section=MORE, sentence="Named sizes of replicas.", entries=FLAVOR),
     Entry("runtime", section=MORE, sentence="The same commands under their full names.", entries=RUNTIME),

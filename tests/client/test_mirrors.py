@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 from roost import config as client_config
 from roost import errors, models
-from roost_server.api import endpoint_tokens, execs, flavors, logs, service_accounts, versions
+from roost_server.api import canaries, endpoint_tokens, execs, flavors, logs, service_accounts, versions
 from roost_server.api import models as served
 from roost_server.api.errors import BY_CODE
 from roost_server.domain import access as server_access
@@ -43,6 +43,8 @@ def test_every_status_of_the_api_has_a_class() -> None:
         (models.Change, versions.Change),
         (models.Replica, served.Replica),
         (models.Version, served.Version),
+        (models.CanaryState, canaries.Canary),
+        (models.CanaryFigures, canaries.Figures),
         (models.Event, served.Event),
         (models.Image, served.Image),
         (models.Progress, served.ImageProgress),

@@ -2,128 +2,37 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from roost_server.domain import errors
 from roost_server.domain.access import Access
 from roost_server.domain.canary import Canary, CanaryStatus, Terms
-from roost_server.domain.runtime import Event, Status
-from roost_server.operations import canaries, endpoints, versions
+from roost_server.operations import endpoints
 from roost_server.operations.endpoints import Change
-from roost_server.store import tables
-from roost_server.store.leases import wake
 from support import platform
-from support.callers import Callers
-from support.platform import Rig, config
+from support.platform import Rig
 from support.waiting import eventually
 
-QUICK = Terms(interval_seconds=0.0)
-NEVER = Terms(interval_seconds=3600.0)
-"""Its first step lasts for as long as anybody looks."""
-ENV = {"runtime_server": {"env": {"A": "2"}}}
-
-
-async def record(rig: Rig, **document: Any) -> None:
-    """A new version that nothing serves."""
-    await versions.replace_config(rig.context, rig.caller, "agent", config(**document), None, apply=False)
-
-
-async def two_versions(rig: Rig, old: dict[str, Any] | None = None, **new: Any) -> Callers:
-    """Version 1 serves, version 2 is only recorded; who calls."""
-    view = await rig.create("agent", **(old or {}))
-    await rig.until("agent", Status.ACTIVE)
-    await record(rig, **(new or ENV))
-    return Callers(rig, view.endpoints[0].endpoint.id)
-
-
-async def start(rig: Rig, terms: Terms = QUICK, to: int = 2, endpoint: str | None = None) -> Canary:
-    return (await canaries.start(rig.context, rig.caller, "agent", to, endpoint, terms)).canary
-
-
-async def act(rig: Rig, verb: str, which: str = "current") -> Canary:
-    view = await getattr(canaries, verb)(rig.context, rig.caller, "agent", which, None)
-    canary: Canary = view.canary
-    return canary
-
-
-async def current(rig: Rig) -> Canary:
-    return (await canaries.get(rig.context, rig.caller, "agent", "current")).canary
-
-
-async def look(rig: Rig) -> Canary:
-    """Make the next look due now, which otherwise comes every second."""
-    canary = await current(rig)
-    async with rig.store.write() as tx:
-        await wake(tx, tables.canaries, canary.id)
-    return canary
-
-
-def reached(rig: Rig, callers: Callers, wanted: Callable[[Canary], bool]) -> Callable[[], Awaitable[Canary | None]]:
-    """For `eventually`: send requests and look, until the canary is as wanted."""
-
-    async def step() -> Canary | None:
-        callers.send()
-        canary = await look(rig)
-        return canary if wanted(canary) else None
-
-    return step
-
-
-async def ends(rig: Rig, callers: Callers, status: CanaryStatus) -> Canary:
-    ended = await eventually(reached(rig, callers, lambda canary: canary.has_ended))
-    assert ended is not None and ended.status == status, ended
-    return ended
-
-
-async def holds(rig: Rig, callers: Callers, weight: int) -> Canary:
-    """The step of this weight is under way."""
-    found = await eventually(reached(rig, callers, lambda canary: canary.weight == weight and bool(canary.step_since)))
-    assert found is not None
-    return found
-
-
-async def serves(rig: Rig, live: dict[int, int]) -> None:
-    async def settled() -> bool:
-        view = await rig.endpoint("agent")
-        return view.endpoint.live == live and view.runtime.status == Status.ACTIVE
-
-    await eventually(settled)
-
-
-async def alone(rig: Rig, version: int) -> None:
-    """Only this version has replicas."""
-
-    async def settled() -> bool:
-        return {replica.version for replica in await rig.replicas("agent")} == {version}
-
-    await eventually(settled)
-
-
-async def weights_were(rig: Rig, version: int, weights: list[int]) -> None:
-    """The gateway was told these of the version, one after the other."""
-
-    async def published() -> bool:
-        return weights_seen(rig, version)[-1] == weights[-1]
-
-    await eventually(published)
-    assert weights_seen(rig, version) == weights
-
-
-def weights_seen(rig: Rig, version: int) -> list[int]:
-    """The version's weight in every snapshot, repetitions left out."""
-    seen = [0]
-    for snapshot in rig.gateway.snapshots:
-        for pool in (pool for route in snapshot.routes for pool in route.pools if pool.version == version):
-            if pool.weight != seen[-1]:
-                seen.append(pool.weight)
-    return seen
-
-
-async def told(rig: Rig, kind: str) -> list[Event]:
-    return [event for event in await rig.events("agent") if event.type == f"canary.{kind}"]
+from reconcilers.canary_stories import (
+    ENV,
+    NEVER,
+    act,
+    alone,
+    current,
+    ends,
+    holds,
+    look,
+    reached,
+    record,
+    serves,
+    start,
+    told,
+    two_versions,
+    weights_seen,
+    weights_were,
+)
 
 
 async def test_a_good_version_takes_over_step_by_step(rig: Rig) -> None:
@@ -220,185 +129,6 @@ async def test_nobody_calls_and_it_waits(rig: Rig) -> None:
     await ends(rig, callers, CanaryStatus.SUCCEEDED)
 
 
-async def test_paused_it_stays_where_it_is_and_goes_on_when_resumed(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    await start(rig, NEVER)
-    await holds(rig, callers, 5)
-    assert (await act(rig, "pause")).status == CanaryStatus.PAUSED
-    assert (await act(rig, "pause")).message == "paused at 5 %"
-    assert (await act(rig, "resume")).status == CanaryStatus.RUNNING
-    assert (await act(rig, "resume")).status == CanaryStatus.RUNNING
-    kinds = [kind for kind in await rig.event_types("agent") if kind.startswith("canary.")]
-    assert kinds == ["canary.started", "canary.paused", "canary.resumed"]
-
-
-async def test_paused_it_does_not_advance_but_still_goes_when_it_does_worse(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    await start(rig)
-    await holds(rig, callers, 25)
-    await act(rig, "pause")
-    stays = callers.sent[2] + 200
-    await eventually(reached(rig, callers, lambda canary: callers.sent[2] > stays))
-    assert (await current(rig)).weight == 25
-    callers.fails = {2: 2}
-    await ends(rig, callers, CanaryStatus.ROLLED_BACK)
-
-
-async def test_promoted_it_has_all_at_once(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    await start(rig, NEVER)
-    await holds(rig, callers, 5)
-    await act(rig, "pause")
-    await act(rig, "promote")
-    await ends(rig, callers, CanaryStatus.SUCCEEDED)
-    await weights_were(rig, 2, [0, 5, 100])
-    assert (await act(rig, "promote")).status == CanaryStatus.SUCCEEDED
-    with pytest.raises(errors.Conflict, match="has ended, succeeded"):
-        await act(rig, "abort")
-
-
-async def test_promoted_before_it_is_ready_it_still_waits_for_its_replicas(rig: Rig) -> None:
-    callers = await two_versions(rig, fault="exits_at_once")
-    await start(rig, NEVER)
-    await act(rig, "promote")
-    await ends(rig, callers, CanaryStatus.ROLLED_BACK)
-    assert weights_seen(rig, 2) == [0]
-
-
-async def test_aborted_the_old_version_has_all_at_once(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    await start(rig, NEVER)
-    await holds(rig, callers, 5)
-    assert (await act(rig, "abort")).status == CanaryStatus.ABORTED
-    assert (await rig.endpoint("agent")).endpoint.live == {1: 100}
-    await serves(rig, {1: 100})
-    await alone(rig, 1)
-    assert (await act(rig, "abort")).status == CanaryStatus.ABORTED
-    for verb in ("pause", "resume", "promote"):
-        with pytest.raises(errors.Conflict, match="has ended, aborted"):
-            await act(rig, verb)
-
-
-async def test_retried_it_begins_anew_with_the_same_terms(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    first = await start(rig, Terms((10, 100), 0.0, 0.02, 2.0, 30))
-    with pytest.raises(errors.Conflict, match="it is running"):
-        await act(rig, "retry")
-    await act(rig, "abort")
-    second = await act(rig, "retry")
-    assert (second.id != first.id, second.terms, second.to_version) == (True, first.terms, 2)
-    await ends(rig, callers, CanaryStatus.SUCCEEDED)
-    with pytest.raises(errors.Conflict, match="it is succeeded"):
-        await act(rig, "retry")
-
-
-async def test_stopping_the_runtime_aborts_it(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    await start(rig, NEVER)
-    await holds(rig, callers, 5)
-    await rig.act("stop", "agent")
-    stopped = await current(rig)
-    assert (stopped.status, stopped.message) == (CanaryStatus.ABORTED, "the runtime was stopped")
-    await rig.until("agent", Status.STOPPED)
-    assert (await rig.endpoint("agent")).endpoint.split is None
-    await rig.act("start", "agent")
-    await rig.until("agent", Status.ACTIVE)
-
-
-async def test_deleting_the_runtime_ends_it(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    await start(rig, NEVER)
-    await holds(rig, callers, 5)
-    await rig.delete("agent")
-    await rig.until_gone("agent")
-
-
-async def test_deleting_the_endpoint_ends_it_and_leaves_the_others_alone(rig: Rig) -> None:
-    await two_versions(rig)
-    await endpoints.create(rig.context, rig.caller, "agent", "beta", None, Access())
-    await rig.until("agent", Status.ACTIVE)
-    await start(rig, NEVER, endpoint="beta")
-    await endpoints.delete(rig.context, rig.caller, "agent", "beta", None)
-    await serves(rig, {1: 100})
-    await alone(rig, 1)
-    assert len(await told(rig, "aborted")) == 1
-
-
-async def test_while_it_is_under_way_nothing_else_moves_the_endpoint(rig: Rig) -> None:
-    await two_versions(rig)
-    await start(rig, NEVER)
-    with pytest.raises(errors.Conflict, match="a canary moves its traffic"):
-        await endpoints.update(rig.context, rig.caller, "agent", None, Change(version=2), None)
-    with pytest.raises(errors.Conflict, match="a canary of DEFAULT is under way"):
-        await rig.update("agent")
-    with pytest.raises(errors.Conflict, match="a canary of it is under way"):
-        await start(rig)
-    await record(rig)
-    assert (await rig.view("agent")).runtime.version == 3
-
-
-async def test_a_version_that_is_not_the_latest_any_more_is_pinned(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    await start(rig, NEVER)
-    await record(rig)
-    await act(rig, "promote")
-    await ends(rig, callers, CanaryStatus.SUCCEEDED)
-    view = await rig.view("agent")
-    assert (view.endpoints[0].endpoint.pinned_version, view.runtime.applied_version) == (2, 1)
-
-
-async def test_a_pinned_endpoint_stays_pinned_and_the_others_where_they_are(rig: Rig) -> None:
-    await two_versions(rig)
-    view = await endpoints.create(rig.context, rig.caller, "agent", "beta", 1, Access())
-    await rig.until("agent", Status.ACTIVE)
-    callers = Callers(rig, view.endpoint.id)
-    await start(rig, endpoint="beta")
-    await ends(rig, callers, CanaryStatus.SUCCEEDED)
-    default, beta = (await rig.view("agent")).endpoints
-    assert (beta.endpoint.pinned_version, beta.endpoint.live) == (2, {2: 100})
-    assert default.endpoint.live == {1: 100}
-
-
-async def test_the_others_that_follow_the_latest_follow_when_it_has_succeeded(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    await endpoints.create(rig.context, rig.caller, "agent", "beta", None, Access())
-    await rig.until("agent", Status.ACTIVE)
-    await start(rig)
-    await holds(rig, callers, 5)
-    assert (await rig.endpoint("agent", "beta")).endpoint.live == {1: 100}
-    await ends(rig, callers, CanaryStatus.SUCCEEDED)
-
-    async def followed() -> bool:
-        return (await rig.endpoint("agent", "beta")).endpoint.live == {2: 100}
-
-    await eventually(followed)
-
-
-async def test_two_canaries_of_one_runtime_do_not_disturb_each_other(rig: Rig) -> None:
-    await two_versions(rig)
-    beta = await endpoints.create(rig.context, rig.caller, "agent", "beta", None, Access())
-    await rig.until("agent", Status.ACTIVE)
-    first, second = await start(rig, NEVER), await start(rig, NEVER, endpoint="beta")
-    with pytest.raises(errors.Conflict, match="name one of"):
-        await current(rig)
-    await act(rig, "promote", first.id)
-    await serves(rig, {2: 100})
-
-    async def succeeded() -> bool:
-        found = await canaries.get(rig.context, rig.caller, "agent", first.id)
-        return found.canary.status == CanaryStatus.SUCCEEDED
-
-    await eventually(succeeded)
-    await act(rig, "abort", second.id)
-
-    async def back() -> bool:
-        return (await rig.endpoint("agent", "beta")).endpoint.live == {1: 100}
-
-    await eventually(back)
-    assert (await rig.endpoint("agent", "beta")).endpoint.pinned_version == 1
-    assert beta.endpoint.pinned_version is None
-
-
 async def test_a_version_has_its_replicas_before_its_weight(rig: Rig) -> None:
     many = {"autoscaling": {"min_replicas": 1, "max_replicas": 4}}
     callers = await two_versions(rig, {"autoscaling": {"min_replicas": 4, "max_replicas": 4}}, **many)
@@ -470,33 +200,6 @@ async def test_a_gateway_that_began_to_count_anew_is_no_reason(rig: Rig) -> None
     found = await eventually(reached(rig, callers, counted))
     assert found is not None and (found.status, found.step_since) == (CanaryStatus.RUNNING, before.step_since)
     assert found.judged is not None and 0 < found.judged.new.requests <= callers.sent[2]
-
-
-async def test_a_second_start_with_the_same_key_is_the_same_canary(rig: Rig) -> None:
-    await two_versions(rig)
-    rig.caller = platform.dataclasses.replace(rig.caller, key="once", fingerprint="f")
-    first = await start(rig, NEVER)
-    assert (await start(rig, NEVER)).id == first.id
-
-
-async def test_starts_at_once_make_one_canary(rig: Rig) -> None:
-    await two_versions(rig)
-    outcomes = await asyncio.gather(*(start(rig, NEVER) for _ in range(5)), return_exceptions=True)
-    made = [one for one in outcomes if isinstance(one, Canary)]
-    assert len(made) == 1
-    assert all(isinstance(one, errors.Conflict) for one in outcomes if one not in made)
-
-
-async def test_verbs_at_once_leave_it_ended_once(rig: Rig) -> None:
-    callers = await two_versions(rig)
-    await start(rig, NEVER)
-    await holds(rig, callers, 5)
-    verbs = ["abort", "abort", "pause", "promote", "abort", "resume"]
-    outcomes = await asyncio.gather(*(act(rig, verb) for verb in verbs), return_exceptions=True)
-    assert all(isinstance(one, Canary | errors.Conflict) for one in outcomes), outcomes
-    ended = await ends(rig, callers, CanaryStatus.ABORTED)
-    assert len(await told(rig, "aborted")) == 1
-    await serves(rig, {ended.from_version: 100})
 
 
 @pytest.mark.parametrize("seed", [1, 2, *[pytest.param(seed, marks=pytest.mark.slow) for seed in (3, 4)]])

@@ -13,13 +13,14 @@ command starts quickly.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from roost.config import Access, RunOptions, RuntimeConfig
+from roost.config import Access, CanaryOptions, RunOptions, RuntimeConfig
 from roost.errors import (
     AlreadyExistsError,
     ApiError,
     AuthenticationError,
     BadGatewayError,
     BadRequestError,
+    CanaryFailed,
     ConflictError,
     FieldError,
     ForbiddenError,
@@ -40,9 +41,11 @@ from roost.errors import (
     WaitTimeout,
 )
 from roost.models import (
+    CanaryFigures,
     Change,
     Difference,
     Endpoint,
+    EndpointMetrics,
     EndpointToken,
     Event,
     ExecResult,
@@ -51,18 +54,25 @@ from roost.models import (
     Kept,
     LogLine,
     LogPage,
+    Metrics,
     NewEndpointToken,
     Progress,
     Push,
     Replica,
+    ReplicaMetrics,
+    RuntimeFigures,
     ServiceAccount,
     Share,
+    TrafficPoint,
+    UsagePoint,
     Version,
 )
 
 if TYPE_CHECKING:
+    from roost.aio.canaries import AsyncCanary
     from roost.aio.client import AsyncRoost
     from roost.aio.runtime import AsyncRuntime
+    from roost.canaries import Canary
     from roost.client import Roost
     from roost.runtime import Runtime
 
@@ -72,15 +82,21 @@ __all__ = [
     "Access",
     "AlreadyExistsError",
     "ApiError",
+    "AsyncCanary",
     "AsyncRoost",
     "AsyncRuntime",
     "AuthenticationError",
     "BadGatewayError",
     "BadRequestError",
+    "Canary",
+    "CanaryFailed",
+    "CanaryFigures",
+    "CanaryOptions",
     "Change",
     "ConflictError",
     "Difference",
     "Endpoint",
+    "EndpointMetrics",
     "EndpointToken",
     "Event",
     "ExecResult",
@@ -94,6 +110,7 @@ __all__ = [
     "LogLine",
     "LogPage",
     "MethodNotAllowedError",
+    "Metrics",
     "NewEndpointToken",
     "NotFoundError",
     "PayloadTooLargeError",
@@ -102,18 +119,22 @@ __all__ = [
     "PushFailed",
     "RateLimitError",
     "Replica",
+    "ReplicaMetrics",
     "Roost",
     "RoostError",
     "RunOptions",
     "Runtime",
     "RuntimeConfig",
     "RuntimeFailed",
+    "RuntimeFigures",
     "ServiceAccount",
     "SettingsError",
     "Share",
     "TimedOutError",
+    "TrafficPoint",
     "UnavailableError",
     "UnreachableError",
+    "UsagePoint",
     "ValidationError",
     "Version",
     "WaitTimeout",
@@ -124,6 +145,8 @@ _LATE = {
     "Runtime": "roost.runtime",
     "AsyncRoost": "roost.aio.client",
     "AsyncRuntime": "roost.aio.runtime",
+    "Canary": "roost.canaries",
+    "AsyncCanary": "roost.aio.canaries",
 }
 
 

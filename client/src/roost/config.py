@@ -125,6 +125,18 @@ class Access(TypedDict, total=False):
     rate_limit: RateLimit | None
 
 
+class CanaryOptions(TypedDict, total=False):
+    """How a canary is to go. `steps` are percents of the traffic, rising to 100; each lasts `interval_seconds`, and
+    until the new version had `min_requests`. It goes when more than `max_error_rate` (0 to 1) of its requests fail, or
+    its 95th percentile is more than `max_p95_ratio` times the old version's."""
+
+    steps: list[int]
+    interval_seconds: float
+    max_error_rate: float
+    max_p95_ratio: float
+    min_requests: int
+
+
 class RunOptions(TypedDict, total=False):
     """Short words for the fields that are set most often. They win over the same field of `config`.
 

@@ -68,6 +68,10 @@ class PushFailed(_Failed):
     """The image could not be sent. `reason` is one word for programs."""
 
 
+class CanaryFailed(_Failed):
+    """The canary was rolled back or aborted, which `reason` says: the old version has all the traffic."""
+
+
 class ApiError(RoostError):
     """The server's envelope: `code` is the HTTP status, `type` and `reason` are words for programs."""
 

@@ -171,6 +171,51 @@ class Flavor:
 
 
 @dataclass(frozen=True)
+class CanaryFigures:
+    """What was counted of one version; `weight` is percent of the requests now, `error_rate` between 0 and 1."""
+
+    version: int
+    weight: int
+    requests: int
+    errors: int
+    error_rate: float
+    p95_ms: float | None
+
+
+@dataclass
+class CanaryState:
+    """A canary as the server last told it: `status` is running, paused, succeeded, rolled_back or aborted.
+
+    `step` is the index of the step under way, `weight` its percent, `step_since` when that began to hold. `message` is
+    what it waits for, or how it ended. `old` and `new` were counted in this step."""
+
+    id: str
+    endpoint: str
+    endpoint_id: str
+    from_version: int
+    to_version: int
+    steps: list[int]
+    interval_seconds: float
+    max_error_rate: float
+    max_p95_ratio: float
+    min_requests: int
+    status: str
+    message: str | None
+    step: int
+    weight: int
+    step_since: datetime | None
+    old: CanaryFigures
+    new: CanaryFigures
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status not in ("running", "paused")
+
+
+@dataclass(frozen=True)
 class Event:
     """Something that happened to a runtime or one of its replicas."""
 
@@ -252,3 +297,75 @@ class Push:
     status: str
     reason: str | None
     message: str | None
+
+
+@dataclass(frozen=True)
+class UsagePoint:
+    """What a replica used in the step that begins at `at`: mean CPU, most memory; utilization in percent."""
+
+    at: datetime
+    cpu_cores: float
+    cpu_utilization: float
+    memory_bytes: int
+    memory_utilization: float
+
+
+@dataclass(frozen=True)
+class TrafficPoint:
+    """What was answered in the step that begins at `at`. `error_rate` is between 0 and 1."""
+
+    at: datetime
+    requests_per_second: float
+    error_rate: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True)
+class ReplicaMetrics:
+    """One replica, past ones included. Steps in which it was not there have no point."""
+
+    replica_id: str
+    version: int
+    cpu_limit_cores: float
+    memory_limit_bytes: int
+    points: list[UsagePoint] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class EndpointMetrics:
+    """One version behind an endpoint. Steps without a request have no point."""
+
+    endpoint_id: str
+    endpoint: str
+    version: int
+    points: list[TrafficPoint] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What was measured between two times, in steps of equal length."""
+
+    since: datetime
+    until: datetime
+    step_seconds: int
+    replicas: list[ReplicaMetrics]
+    endpoints: list[EndpointMetrics]
+
+
+@dataclass(frozen=True)
+class RuntimeFigures:
+    """How a runtime does: what its replicas use together now, and what its endpoints answered in the last minute."""
+
+    id: str
+    name: str
+    status: str
+    replicas: ReplicaCount
+    cpu_cores: float
+    cpu_limit_cores: float
+    memory_bytes: int
+    memory_limit_bytes: int
+    requests_per_second: float
+    error_rate: float
+    p95_ms: float | None

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from roost import errors
-from roost.models import Endpoint, Image, Progress, Push, RuntimeState
+from roost.models import CanaryState, Endpoint, Image, Progress, Push, RuntimeState
 
 SLICE_SECONDS = 20.0
 WATCHED_SLICE_SECONDS = 0.5
@@ -84,6 +84,26 @@ def runtime_is_still_there(runtime: RuntimeState, deadline: Deadline) -> None:
     """Raises `WaitTimeout` when a deletion takes longer than allowed."""
     if deadline.slice() <= 0:
         raise errors.WaitTimeout(f'runtime "{runtime.name}" is still {runtime.status} after {deadline.timeout:g} s')
+
+
+def canary_has_succeeded(canary: CanaryState, deadline: Deadline) -> bool:
+    """Raises `CanaryFailed` when it was rolled back or aborted, `WaitTimeout` when the time is over."""
+    if canary.status == "succeeded":
+        return True
+    if canary.has_ended:
+        raise errors.CanaryFailed(
+            f"the canary to version {canary.to_version} was {canary.status.replace('_', ' ')}: {canary.message}",
+            reason=canary.status,
+            hint=f"version {canary.from_version} has all the traffic",
+        )
+    if deadline.slice() <= 0:
+        why = f" ({canary.message})" if canary.message else ""
+        raise errors.WaitTimeout(
+            f"the canary to version {canary.to_version} is still {canary.status} at {canary.weight} % after "
+            f"{deadline.timeout:g} s{why}",
+            hint="it goes on; see how it stands with `roost canary show`",
+        )
+    return False
 
 
 def image_is_settled(image: Image, deadline: Deadline) -> bool:

@@ -18,6 +18,7 @@ _TYPES: list[tuple[type[Exception], int, str]] = [
     (errors.RuntimeFailed, FAILED, "runtime_failed_error"),
     (errors.ImageFailed, FAILED, "image_failed_error"),
     (errors.PushFailed, FAILED, "push_failed_error"),
+    (errors.CanaryFailed, FAILED, "canary_failed_error"),
     (errors.SettingsError, FAILED, "settings_error"),
     (errors.RoostError, FAILED, "error"),
     (typer.TyperException, USAGE, "usage_error"),

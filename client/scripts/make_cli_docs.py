@@ -66,16 +66,17 @@ def generate() -> str:
 def commands() -> Iterator[tuple[str, Any, Context]]:
     """Every command that is shown, with its path, nouns' commands included; aliases of `roost runtime` are not."""
     group = root()
-    top = Context(group, info_name="roost")
-    for name, entry in _shown(catalogue.TOP):
+    yield from _below("roost", group, Context(group, info_name="roost"), catalogue.TOP)
+
+
+def _below(path: str, group: Any, above: Context, entries: tuple[Entry, ...]) -> Iterator[tuple[str, Any, Context]]:
+    for name, entry in _shown(entries):
         command: Any = group.commands[name]
-        ctx = Context(command, info_name=name, parent=top)
+        ctx = Context(command, info_name=name, parent=above)
         if not entry.entries:
-            yield f"roost {name}", command, ctx
+            yield f"{path} {name}", command, ctx
         elif entry.entries is not catalogue.RUNTIME:
-            for inner, _ in _shown(entry.entries):
-                below = command.commands[inner]
-                yield f"roost {name} {inner}", below, Context(below, info_name=inner, parent=ctx)
+            yield from _below(f"{path} {name}", command, ctx, entry.entries)
 
 
 def _shown(entries: tuple[Entry, ...]) -> list[tuple[str, Entry]]:

@@ -16,6 +16,9 @@ CONFIG = """
 "path.ws" = "default"
 "path.runtime" = "agent"
 "path.image" = "builtin:runtime"
+"path.endpoint" = "DEFAULT"
+"path.number" = 1
+"path.flavor" = "1x1-general"
 "query.wait" = 0
 "query.follow" = false
 "path.runtime_id" = "runtime-{agent}"
@@ -25,6 +28,8 @@ CONFIG = """
 include-method = "DELETE"
 [operations.parameters]
 "path.runtime" = "doomed"
+"path.endpoint" = "doomed"
+"path.flavor" = "doomed"
 "path.runtime_id" = "doomed"
 """
 
@@ -38,6 +43,9 @@ def test_the_server_keeps_to_its_own_document(tmp_path: Path) -> None:
         for name in ("agent", "doomed"):
             made[name] = server.http.post("/runtimes?wait=60", json={"name": name}).json()
             assert made[name]["status"] == "active"
+        assert server.http.post("/runtimes/doomed/endpoints", json={"name": "doomed"}).status_code == 201
+        doomed = {"name": "doomed", "cpu_cores": 0.5, "memory_mb": 512}
+        assert server.http.post("/flavors", json=doomed).status_code == 201
         ids = {"agent": made["agent"]["id"], "endpoint": made["agent"]["endpoints"][0]["id"]}
         (tmp_path / "schemathesis.toml").write_text(CONFIG.format(**ids))
         command = [Path(sys.executable).parent / "schemathesis", "--config-file", "schemathesis.toml"]

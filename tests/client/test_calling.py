@@ -105,6 +105,16 @@ def test_a_further_port_has_a_url_of_its_own(runtime: Runtime, agent_port: int) 
     assert answer["host"] == runtime.url.replace("http://", f"{agent_port}-")
 
 
+def test_another_endpoint_is_called_by_its_name(runtime: Runtime, roost: Command) -> None:
+    made = runtime.create_endpoint("canary", 1)
+    assert runtime.call("GET", "/x", endpoint="canary").json()["host"] == made.url.removeprefix("http://")
+    assert json.loads(roost("call", runtime.name, "/x", "--endpoint", "canary").out)["path"] == "/x"
+    runtime.stop_endpoint("canary")
+    answer = runtime.call("GET", "/x", endpoint=made.id)
+    assert (answer.status_code, answer.json()["reason"]) == (503, "endpoint_stopped")
+    assert runtime.call("GET", "/x").status_code == 200
+
+
 def test_an_error_of_the_agent_is_an_answer(runtime: Runtime) -> None:
     assert runtime.call("GET", "/refuse").status_code == 418
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 from roost import config as client_config
 from roost import errors, models
-from roost_server.api import canaries, execs, flavors, logs, versions
+from roost_server.api import canaries, endpoint_tokens, execs, flavors, logs, service_accounts, versions
 from roost_server.api import models as served
 from roost_server.api.errors import BY_CODE
 from roost_server.domain import access as server_access
@@ -49,6 +49,9 @@ def test_every_status_of_the_api_has_a_class() -> None:
         (models.Image, served.Image),
         (models.Progress, served.ImageProgress),
         (models.Push, served.Push),
+        (models.ServiceAccount, service_accounts.ServiceAccount),
+        (models.EndpointToken, endpoint_tokens.EndpointToken),
+        (models.NewEndpointToken, endpoint_tokens.NewEndpointToken),
         (models.ExecResult, execs.ExecOutcome),
         (models.LogLine, logs.Line),
     ],

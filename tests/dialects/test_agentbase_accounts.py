@@ -4,6 +4,8 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
+from greennode_agentbase.cli.runtime import runtime_group
 from greennode_agentbase.core.loader import load_spec
 from greennode_agentbase.exceptions import GreenNodeRequestError
 from greennode_agentbase.identity import IAMCredentials
@@ -11,7 +13,7 @@ from greennode_agentbase.runtime.client import RuntimeClient
 from support.installation import until
 from support.served import TOKEN, Served
 
-from dialects.conftest import active
+from dialects.conftest import IMAGE, active
 
 Shown = dict[str, Any]
 TOKEN_PATH = "/accounts-api/v2/auth/token"
@@ -84,6 +86,22 @@ def test_a_reset_gives_new_replicas_another_secret_and_ends_the_one_before(
     active(http, agent["id"])
     until(lambda: account(server, agent["name"]).client_secret != before.client_secret)
     assert client(server, account(server, agent["name"])).get(id=agent["id"]).name == agent["name"]
+
+
+def test_the_packages_command_lists_and_updates(
+    server: Served, http: httpx.Client, agent: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(load_spec("runtime"), "base_url", server.url)
+    monkeypatch.setenv("GREENNODE_CLIENT_ID", "default")
+    monkeypatch.setenv("GREENNODE_CLIENT_SECRET", TOKEN)
+    listed = CliRunner().invoke(runtime_group, ["list"], input="1\n1000\n")
+    assert listed.exit_code == 0 and agent["name"] in listed.output, listed.output
+    image = f"{IMAGE}:v2"
+    patched = CliRunner().invoke(runtime_group, ["patch", agent["id"], "--image-url", image, "--env", "LEVEL=info"])
+    assert patched.exit_code == 0, patched.output
+    shown = active(http, agent["id"], 2)
+    assert (shown["imageUrl"], shown["environmentVariables"]) == (image, {"LEVEL": "info"})
+    assert shown["autoscaling"] == agent["autoscaling"]
 
 
 def test_the_package_resets_a_service_account(server: Served, http: httpx.Client, agent: Shown) -> None:

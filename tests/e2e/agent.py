@@ -5,8 +5,8 @@ GET /whoami   version, process, replica          GET /hold     no answer; /left 
 POST /echo    the request as it arrived          GET /ws       WebSocket: every text comes back in upper case
 POST /slow    answers after a /push              GET /waiting  how many wait for a /push
 GET /end?N    the process ends with code N     POST /pause?N answers after N seconds
-POST /burn?N  uses a core for N seconds, beside  Listens only after START_SECONDS.
-Every FAIL_EVERYth /echo answers 500, each after ECHO_SECONDS.
+POST /burn?N  uses a core for N seconds, beside  POST /deaf   takes no connections from then on
+Listens only after START_SECONDS. Every FAIL_EVERYth /echo answers 500, each after ECHO_SECONDS.
 """
 
 import asyncio
@@ -110,6 +110,11 @@ async def burn(reader, writer, method, target, headers, body) -> None:
     await reply(writer, {"burning": seconds})
 
 
+async def deaf(reader, writer, *_) -> None:
+    await reply(writer, {"deaf": os.environ["ROOST_REPLICA_ID"]})
+    server.close()
+
+
 async def stream(reader, writer, *_) -> None:
     queue: asyncio.Queue = asyncio.Queue()
     pushed.add(queue)
@@ -182,6 +187,7 @@ ACTIONS = {
     "/slow": slow,
     "/pause": pause,
     "/burn": burn,
+    "/deaf": deaf,
     "/stream": stream,
     "/hold": hold,
     "/left": count_left,
@@ -191,12 +197,13 @@ ACTIONS = {
 
 
 async def main() -> None:
+    global server
     await asyncio.sleep(float(os.environ.get("START_SECONDS", "0")))
     server = await asyncio.start_server(serve, "0.0.0.0", PORT)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     print(f"version {os.environ.get('VERSION')} listens on {PORT}", flush=True)
     print("a line on stderr", file=sys.stderr, flush=True)
-    await server.serve_forever()
+    await asyncio.Event().wait()
 
 
 def stop() -> None:

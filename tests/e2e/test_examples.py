@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,14 +36,27 @@ def matches(shown: str, came: str) -> bool:
     return re.fullmatch(re.escape(shown).replace("…", ".*"), came.strip(), re.DOTALL) is not None
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_an_examples_readme_is_true(shared: Installation, example: str) -> None:
-    shown = list(commands(REPOSITORY / "examples" / example / "README.md"))
+def follow(roost: Installation, page: Path) -> list[tuple[str, str]]:
+    """Run all commands of a page, each of which must do as shown; what was shown."""
+    shown = list(commands(page))
     assert len(shown) >= 3
     for command, output in shown:
-        done = run(shared, command)
+        done = run(roost, command)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         assert not output or matches(output, done.stdout), f"{command}\nshown: {output}\ncame: {done.stdout}"
+    return shown
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_examples_readme_is_true(shared: Installation, example: str) -> None:
+    shown = follow(shared, REPOSITORY / "examples" / example / "README.md")
     for runtime in shared.client.runtimes.list():
         if any(f"--name {runtime.name} " in command for command, _ in shown):
             runtime.delete()
+
+
+@pytest.mark.parametrize("page", ["updates.md", "endpoints.md"])
+def test_a_page_about_versions_is_true(own: Callable[..., Installation], page: str) -> None:
+    roost = own(rollback_seconds="600")
+    roost.start()
+    follow(roost, REPOSITORY / "docs" / page)

@@ -59,12 +59,17 @@ def test_other_runtimes_are_out_of_reach(box: Runtime, deploy: Deploy) -> None:
     assert reached(box, "127.0.0.1:8080", f"{replica.address}:8080") == ["127.0.0.1:8080"]
 
 
-def test_the_hosts_own_services_are_out_of_reach(shared: Installation, own: Callable[..., Installation]) -> None:
+def test_the_hosts_own_services_are_out_of_reach_but_for_the_api_at_the_replicas_door(
+    own: Callable[..., Installation],
+) -> None:
     open_to_all = own(api_host="0.0.0.0", http_host="0.0.0.0").start()
     box = open_to_all.client.runtimes.create("prisoner", **agent())
     gateway = box.exec("ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'").stdout.strip()
     ports = (open_to_all.api_port, open_to_all.http_port, open_to_all.https_port)
-    assert reached(box, *(f"{host}:{port}" for host in (gateway, *host_addresses()) for port in ports)) == []
+    targets = [f"{host}:{port}" for host in (gateway, *host_addresses()) for port in ports]
+    assert reached(box, *targets) == [f"{gateway}:{open_to_all.api_port}"]
+    metrics = f"http://{gateway}:{open_to_all.api_port}/metrics"
+    assert box.exec(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", metrics]).stdout == "404"
 
 
 def test_the_clouds_metadata_is_out_of_reach(box: Runtime) -> None:

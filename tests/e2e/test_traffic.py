@@ -171,3 +171,15 @@ def test_a_request_in_flight_is_answered_before_its_replica_goes(deploy: Deploy)
         httpx.post(f"http://{replica.address}:8080/push", trust_env=False)
         assert slow.result().json() == {"slow": True}
         assert runtime.wait().status == "stopped"
+
+
+def test_a_replica_that_takes_no_connections_does_not_take_the_endpoint_down(deploy: Deploy) -> None:
+    runtime = deploy(**agent(replicas=3))
+    deaf = runtime.call("POST", "/deaf").raise_for_status().json()["deaf"]
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(lambda _: runtime.call("POST", "/echo", content="hello"), range(200)))
+    assert {answer.status_code for answer in answers} == {200}
+    serving = {whoami(runtime)["replica"] for _ in range(20)}
+    assert deaf not in serving
+    until(lambda: next(one for one in runtime.list_replicas() if one.id == deaf).status == "unready", 60)
+    until(lambda: all(whoami(runtime)["replica"] != deaf for _ in range(20)))

@@ -92,6 +92,10 @@ class Deployed:
         until(lambda: whoami(self.runtime)["version"] == str(version))
         self.active()
 
+    def serving(self, version: int) -> set[str]:
+        """Replicas of one version: one that is only kept ready for a rollback is of another."""
+        return {one.id for one in self.runtime.list_replicas() if one.version == version}
+
     def ready(self, replicas: int) -> None:
         until(lambda: self.runtime.refresh().replicas.ready == replicas, 120)
 
@@ -120,9 +124,9 @@ def scale_out_and_in(deployed: Deployed, steady: Load) -> None:
 
 
 def reset_the_service_account(deployed: Deployed, steady: Load) -> None:
-    before = {one.id for one in deployed.runtime.list_replicas()}
+    before = deployed.serving(3)
     deployed.api.post("/service-account/reset", params={"wait": 60}).raise_for_status()
-    until(lambda: not before & {one.id for one in deployed.runtime.list_replicas()}, 60)
+    until(lambda: deployed.serving(3) and not before & deployed.serving(3), 60)
     deployed.active()
     steady.progress()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from roost_server.domain import errors
+from roost_server.domain.replica import Usage
 from roost_server.engines.oci import cgroups, removing, rootfs
 from roost_server.engines.oci.network import addresses
 from roost_server.engines.oci.network.addresses import Addresses
@@ -147,3 +148,39 @@ def test_the_system_calls_that_reach_beyond_a_box_are_refused() -> None:
     assert profile is not None
     refused = {name for rule in profile["syscalls"] if "args" not in rule for name in rule["names"]}
     assert {"mount", "bpf", "kexec_load", "init_module", "unshare", "setns", "keyctl", "clone3"} <= refused
+
+
+def a_cgroup(root: Path, **files: str) -> Path:
+    """A controller's mount with the cgroup of one box; `__` in names stands for a dot."""
+    box = root / "roost" / "box"
+    box.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (box / name.replace("__", ".")).write_text(text)
+    return root
+
+
+V1_MEMORY = {"memory__usage_in_bytes": "5000\n", "memory__stat": "cache 9\ntotal_inactive_file 1000\n"}
+V1_CPU = {"cpuacct__usage": "2500000000\n"}
+V2_MEMORY = {"memory__current": "5000\n", "memory__stat": "anon 9\ninactive_file 1000\n"}
+V2_CPU = {"cpu__stat": "usage_usec 2500000\nuser_usec 9\n"}
+
+
+@pytest.mark.parametrize(
+    ("v1", "unified"),
+    [
+        ({"memory": V1_MEMORY, "cpuacct": V1_CPU}, None),
+        ({"memory": V1_MEMORY, "cpuacct": V1_CPU}, {}),
+        ({}, {**V2_MEMORY, **V2_CPU}),
+        ({"memory": V1_MEMORY}, V2_CPU),
+        ({"cpuacct": V1_CPU}, V2_MEMORY),
+    ],
+    ids=["v1", "hybrid", "v2", "memory in v1", "cpu in v1"],
+)
+def test_usage_is_read_wherever_the_controllers_are(
+    tmp_path: Path, v1: dict[str, dict[str, str]], unified: dict[str, str] | None
+) -> None:
+    mounts = {name: a_cgroup(tmp_path / name, **files) for name, files in v1.items()}
+    whole = None if unified is None else a_cgroup(tmp_path / "unified", **unified)
+    found = cgroups.Cgroups("roost", cgroups.Hierarchies(mounts, whole))
+    assert found.usage("box") == Usage(cpu_seconds=2.5, memory_bytes=4000)
+    assert found.usage("gone") is None

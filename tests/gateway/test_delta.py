@@ -118,6 +118,29 @@ def test_clusters_and_endpoints_come_before_the_routes_to_them():
     assert envoy.take_all() == [CLUSTER, ENDPOINTS, LISTENER, ROUTES]
 
 
+def test_filters_know_what_routes_name_of_them_before_the_routes_come():
+    envoy = Envoy()
+    envoy.ask(EXTENSIONS, "tokens")
+    envoy.session.want(catalog(routes="to a", filters={"tokens": "1"}))
+    assert envoy.take_all() == [CLUSTER, LISTENER, EXTENSIONS, ROUTES]
+    envoy.session.want(catalog(routes="to a, guarded", filters={"tokens": "2"}))
+    changed = envoy.session.next_response()
+    assert changed.kind == EXTENSIONS
+    assert envoy.session.next_response() is None, "routes wait until Envoy has answered"
+    envoy.answer(changed)
+    assert envoy.take_all() == [ROUTES]
+
+
+def test_filters_that_envoy_refuses_do_not_hold_up_the_routes():
+    envoy = served(catalog(filters={"tokens": "1"}))
+    envoy.ask(EXTENSIONS, "tokens")
+    envoy.take_all()
+    wanted = catalog(routes="to a", filters={"tokens": "2"})
+    envoy.session.want(wanted)
+    assert envoy.take_all(refuse={EXTENSIONS: "no"}) == [EXTENSIONS, ROUTES]
+    assert envoy.session.refusals() == {"tokens": "no"}
+
+
 def test_an_empty_catalog_is_answered_too_because_envoy_waits_for_it():
     envoy = Envoy()
     wanted = catalog()

@@ -11,13 +11,15 @@ import grpc
 
 @dataclass
 class Exchange:
-    """One HTTP/1.1 request and the means to answer it piece by piece."""
+    """One HTTP/1.1 request and the means to answer it piece by piece. `fields` are its headers as they came, also
+    those that came twice."""
 
     method: str
     path: str
     headers: dict[str, str]
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    fields: tuple[tuple[str, str], ...] = ()
 
     async def body(self) -> bytes:
         """The whole body, plain or chunked."""
@@ -106,8 +108,8 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> E
         return None
     first, *rest = head.rstrip().split("\r\n")
     method, path, _ = first.split(" ")
-    headers = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in rest)}
-    return Exchange(method, path, headers, reader, writer)
+    fields = tuple((key.lower(), value.strip()) for key, _, value in (line.partition(":") for line in rest))
+    return Exchange(method, path, dict(fields), reader, writer, fields)
 
 
 async def echo(exchange: Exchange) -> None:

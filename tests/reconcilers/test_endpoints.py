@@ -8,6 +8,7 @@ import pytest
 from roost_server.domain import errors
 from roost_server.domain.access import Access
 from roost_server.domain.endpoint import EndpointStatus
+from roost_server.domain.route import Route
 from roost_server.domain.runtime import Status
 from roost_server.operations import endpoints, runtimes, versions
 from roost_server.operations.endpoints import Change
@@ -183,6 +184,41 @@ async def test_loops_killed_anywhere_during_changes_leave_what_was_asked_last(ke
     await serves(keeping, {1: 100})
     rows = await keeping.replicas("agent")
     assert {one.version for one in rows} <= {1, 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": 1}, {"access": Access(mode="token")}, {"make_default": True}],
+    ids=["version", "access", "default"],
+)
+async def test_who_waits_for_a_change_waits_until_the_gateway_has_it(keeping: Rig, change: dict[str, object]) -> None:
+    await two_versions(keeping)
+    made = await endpoints.create(keeping.context, keeping.caller, "agent", "other", None, Access())
+    id_, runtime_id = made.endpoint.id, made.runtime.id
+    await endpoints.wait(keeping.context, keeping.caller, runtime_id, id_, 30)
+    assert route_of(keeping, id_).pools
+
+    keeping.gateway.available = False
+    await endpoints.update(keeping.context, keeping.caller, "agent", "other", Change(**change), None)  # type: ignore[arg-type]
+    before = route_of(keeping, id_)
+    waiting = [
+        asyncio.create_task(endpoints.wait(keeping.context, keeping.caller, runtime_id, id_, 30)),
+        asyncio.create_task(runtimes.wait(keeping.context, keeping.caller, runtime_id, 30)),
+    ]
+
+    async def moved() -> bool:
+        return (await keeping.endpoint("agent", "other")).status == EndpointStatus.ACTIVE
+
+    await eventually(moved)
+    assert route_of(keeping, id_) == before and not any(one.done() for one in waiting)
+    keeping.gateway.available = True
+    await asyncio.gather(*waiting)
+    assert route_of(keeping, id_) != before
+
+
+def route_of(rig: Rig, endpoint_id: str) -> Route:
+    assert rig.gateway.snapshot is not None
+    return next(route for route in rig.gateway.snapshot.routes if route.id == endpoint_id)
 
 
 async def test_a_weight_for_a_version_that_does_not_exist_is_refused(rig: Rig) -> None:

@@ -77,6 +77,16 @@ async def test_a_failure_keeps_the_keys_and_success_forgets_the_failure(store: S
     assert again is not None and again.message is None
 
 
+async def test_what_is_named_again_is_not_forgotten(store: Store) -> None:
+    made = await ensure(store)
+    async with store.write() as tx:
+        await tx.run(sa.update(tables.key_sets).values(created_at=leases.now() - timedelta(days=1), keys=KEYS))
+    assert (await ensure(store)).id == made.id
+    async with store.write() as tx:
+        await key_sets.delete_unused(tx, [])
+        assert await key_sets.everything(tx) == {URL: json.dumps(KEYS, sort_keys=True)}
+
+
 async def test_what_no_endpoint_names_is_forgotten_unless_it_is_new(store: Store) -> None:
     await ensure(store)
     await ensure(store, OTHER)

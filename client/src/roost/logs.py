@@ -19,27 +19,36 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class LogFilter(TypedDict, total=False):
-    """`contains` is a keyword in any case; `replica` an id."""
+    """`contains` is a keyword in any case; `replica` an id; `endpoint` a name or id: only replicas of the versions that
+    it serves or served."""
 
     since: Moment | None
     until: Moment | None
     contains: str | None
     stream: Literal["stdout", "stderr"] | None
     replica: str | None
+    endpoint: str | None
 
 
-def page(path: str, wanted: LogFilter, order: Literal["asc", "desc"], limit: int, cursor: str | None = None) -> Call:
-    return calls.get(path, **_params(wanted), order=order, limit=limit, cursor=cursor)
+def page(runtime: str, wanted: LogFilter, order: Literal["asc", "desc"], limit: int, cursor: str | None = None) -> Call:
+    """Lines of the runtime that has this path."""
+    return calls.get(_path(runtime, wanted), **_params(wanted), order=order, limit=limit, cursor=cursor)
 
 
-def follow(path: str, wanted: LogFilter, last_id: str | None) -> Call:
+def follow(runtime: str, wanted: LogFilter, last_id: str | None) -> Call:
     """A stream of new lines, or of those after `last_id`."""
     headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
-    return Call("GET", path, {**_params(wanted), "follow": True}, None, None, headers, HEARTBEAT_SECONDS, True)
+    params = {**_params(wanted), "follow": True}
+    return Call("GET", _path(runtime, wanted), params, None, None, headers, HEARTBEAT_SECONDS, True)
+
+
+def _path(runtime: str, wanted: LogFilter) -> str:
+    endpoint = wanted.get("endpoint")
+    return runtime + (calls.path("logs") if endpoint is None else calls.path("endpoints", endpoint, "logs"))
 
 
 def _params(wanted: LogFilter) -> dict[str, Any]:
-    given = {name: value for name, value in wanted.items() if value is not None}
+    given = {name: value for name, value in wanted.items() if value is not None and name != "endpoint"}
     return given | {name: moment(given[name]).isoformat() for name in ("since", "until") if name in given}
 
 

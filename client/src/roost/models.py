@@ -53,6 +53,34 @@ class Endpoint:
     updated_at: datetime
 
 
+@dataclass(frozen=True)
+class ServiceAccount:
+    """What a runtime's replicas prove with who they are. `updated_at` is when its secret was last replaced."""
+
+    client_id: str
+    agent_identity: str
+    token_url: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class EndpointToken:
+    """A token that opens an endpoint. `expires_at` None: until it is deleted."""
+
+    id: str
+    name: str
+    expires_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewEndpointToken(EndpointToken):
+    """`token` is what to send as `Authorization: Bearer …`; it is shown this once."""
+
+    token: str = field(repr=False)
+
+
 @dataclass
 class RuntimeState:
     """A runtime as the server last told it. `reason` is one word for programs, `message` the same for people.
@@ -269,3 +297,75 @@ class Push:
     status: str
     reason: str | None
     message: str | None
+
+
+@dataclass(frozen=True)
+class UsagePoint:
+    """What a replica used in the step that begins at `at`: mean CPU, most memory; utilization in percent."""
+
+    at: datetime
+    cpu_cores: float
+    cpu_utilization: float
+    memory_bytes: int
+    memory_utilization: float
+
+
+@dataclass(frozen=True)
+class TrafficPoint:
+    """What was answered in the step that begins at `at`. `error_rate` is between 0 and 1."""
+
+    at: datetime
+    requests_per_second: float
+    error_rate: float
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+@dataclass(frozen=True)
+class ReplicaMetrics:
+    """One replica, past ones included. Steps in which it was not there have no point."""
+
+    replica_id: str
+    version: int
+    cpu_limit_cores: float
+    memory_limit_bytes: int
+    points: list[UsagePoint] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class EndpointMetrics:
+    """One version behind an endpoint. Steps without a request have no point."""
+
+    endpoint_id: str
+    endpoint: str
+    version: int
+    points: list[TrafficPoint] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What was measured between two times, in steps of equal length."""
+
+    since: datetime
+    until: datetime
+    step_seconds: int
+    replicas: list[ReplicaMetrics]
+    endpoints: list[EndpointMetrics]
+
+
+@dataclass(frozen=True)
+class RuntimeFigures:
+    """How a runtime does: what its replicas use together now, and what its endpoints answered in the last minute."""
+
+    id: str
+    name: str
+    status: str
+    replicas: ReplicaCount
+    cpu_cores: float
+    cpu_limit_cores: float
+    memory_bytes: int
+    memory_limit_bytes: int
+    requests_per_second: float
+    error_rate: float
+    p95_ms: float | None

@@ -9,6 +9,7 @@ from typing import Literal, Self, Unpack
 import httpx
 
 from roost import calls, effects, execs, gateway, logs, models, sse, waiting, wire
+from roost.accounts import Accounts
 from roost.calls import Call
 from roost.canaries import Canaries
 from roost.endpoints import Endpoints
@@ -17,11 +18,12 @@ from roost.execs import ExecOptions
 from roost.gateway import RequestOptions
 from roost.handle import OnChange
 from roost.logs import LogFilter
+from roost.measurements import Measurements
 from roost.versions import Versions
 from roost.waiting import Deadline
 
 
-class Runtime(Versions, Endpoints, Canaries):
+class Runtime(Versions, Endpoints, Canaries, Accounts, Measurements):
     """A runtime. Its fields are as of the last answer; `refresh` asks again."""
 
     def start(
@@ -93,11 +95,11 @@ class Runtime(Versions, Endpoints, Canaries):
         **wanted: Unpack[LogFilter],
     ) -> models.LogPage:
         """Up to 1000 lines; `next_cursor` continues."""
-        return self._transport.read(models.LogPage, logs.page(self._path("logs"), wanted, order, limit, cursor))
+        return self._transport.read(models.LogPage, logs.page(self._path(), wanted, order, limit, cursor))
 
     def logs(self, *, order: Literal["asc", "desc"] = "asc", **wanted: Unpack[LogFilter]) -> Iterator[models.LogLine]:
         """All lines that match, fetched page by page. `order="desc"` begins with the newest."""
-        call = logs.page(self._path("logs"), wanted, order, logs.PAGE)
+        call = logs.page(self._path(), wanted, order, logs.PAGE)
         return self._transport.items(models.LogLine, call)
 
     def follow_logs(self, **wanted: Unpack[LogFilter]) -> Iterator[models.LogLine]:
@@ -109,7 +111,7 @@ class Runtime(Versions, Endpoints, Canaries):
         while breaks <= logs.RECONNECTS:
             decoder = sse.Decoder(last_id)
             try:
-                with self._transport.stream(logs.follow(self._path("logs"), wanted, last_id)) as response:
+                with self._transport.stream(logs.follow(self._path(), wanted, last_id)) as response:
                     for chunk in response.iter_bytes():
                         breaks = 0
                         for event in decoder.feed(chunk):

@@ -1,5 +1,5 @@
 # Generated from aio/runtimes.py by client/scripts/make_sync.py; change that file instead.
-"""The runtimes of a workspace: create, list, get, delete."""
+"""The runtimes of a workspace: create, list, see how they do, get, delete."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Unpack
@@ -44,6 +44,10 @@ class Runtimes:
         call = calls.get("/runtimes", status=_several(status), label=_several(label), limit=100)
         for state in self._transport.items(models.RuntimeState, call):
             yield Runtime(self._transport, state)
+
+    def figures(self) -> Iterator[models.RuntimeFigures]:
+        """How all runtimes do at the moment, newest first."""
+        return self._transport.items(models.RuntimeFigures, calls.get("/metrics", limit=100))
 
     def get(self, id_or_name: str) -> Runtime:
         """One runtime. Raises `NotFoundError`."""

@@ -96,7 +96,7 @@ class Platform:
             self.engine,
             images,
             routes,
-            Scaling(store, settings.scale_in_seconds),
+            Scaling(store, settings.measure_seconds, settings.scale_in_seconds),
             settings.image_keep_hours,
             settings.metrics_keep_hours,
             settings.data_dir / "uploads",

@@ -9,9 +9,11 @@ import httpx
 
 from roost import calls, execs, gateway, logs, models, sse, waiting, wire
 from roost.aio import effects
+from roost.aio.accounts import AsyncAccounts
 from roost.aio.canaries import AsyncCanaries
 from roost.aio.endpoints import AsyncEndpoints
 from roost.aio.handle import OnChange
+from roost.aio.measurements import AsyncMeasurements
 from roost.aio.versions import AsyncVersions
 from roost.calls import Call
 from roost.errors import NotFoundError, RoostError, UnreachableError
@@ -21,7 +23,7 @@ from roost.logs import LogFilter
 from roost.waiting import Deadline
 
 
-class AsyncRuntime(AsyncVersions, AsyncEndpoints, AsyncCanaries):
+class AsyncRuntime(AsyncVersions, AsyncEndpoints, AsyncCanaries, AsyncAccounts, AsyncMeasurements):
     """A runtime. Its fields are as of the last answer; `refresh` asks again."""
 
     async def start(
@@ -95,13 +97,13 @@ class AsyncRuntime(AsyncVersions, AsyncEndpoints, AsyncCanaries):
         **wanted: Unpack[LogFilter],
     ) -> models.LogPage:
         """Up to 1000 lines; `next_cursor` continues."""
-        return await self._transport.read(models.LogPage, logs.page(self._path("logs"), wanted, order, limit, cursor))
+        return await self._transport.read(models.LogPage, logs.page(self._path(), wanted, order, limit, cursor))
 
     def logs(
         self, *, order: Literal["asc", "desc"] = "asc", **wanted: Unpack[LogFilter]
     ) -> AsyncIterator[models.LogLine]:
         """All lines that match, fetched page by page. `order="desc"` begins with the newest."""
-        call = logs.page(self._path("logs"), wanted, order, logs.PAGE)
+        call = logs.page(self._path(), wanted, order, logs.PAGE)
         return self._transport.items(models.LogLine, call)
 
     async def follow_logs(self, **wanted: Unpack[LogFilter]) -> AsyncIterator[models.LogLine]:
@@ -113,7 +115,7 @@ class AsyncRuntime(AsyncVersions, AsyncEndpoints, AsyncCanaries):
         while breaks <= logs.RECONNECTS:
             decoder = sse.Decoder(last_id)
             try:
-                async with self._transport.stream(logs.follow(self._path("logs"), wanted, last_id)) as response:
+                async with self._transport.stream(logs.follow(self._path(), wanted, last_id)) as response:
                     async for chunk in response.aiter_bytes():
                         breaks = 0
                         for event in decoder.feed(chunk):

@@ -1,4 +1,4 @@
-"""The runtimes of a workspace: create, list, get, delete."""
+"""The runtimes of a workspace: create, list, see how they do, get, delete."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Unpack
@@ -45,6 +45,10 @@ class AsyncRuntimes:
         call = calls.get("/runtimes", status=_several(status), label=_several(label), limit=100)
         async for state in self._transport.items(models.RuntimeState, call):
             yield AsyncRuntime(self._transport, state)
+
+    def figures(self) -> AsyncIterator[models.RuntimeFigures]:
+        """How all runtimes do at the moment, newest first."""
+        return self._transport.items(models.RuntimeFigures, calls.get("/metrics", limit=100))
 
     async def get(self, id_or_name: str) -> AsyncRuntime:
         """One runtime. Raises `NotFoundError`."""

@@ -28,6 +28,8 @@ RUNTIME = (
     Entry("call", "call:call"),
     Entry("logs", "log:logs"),
     Entry("events", "event:events"),
+    Entry("top", "top:top"),
+    Entry("metrics", "metric:metrics"),
     Entry("versions", "version:versions"),
     Entry("diff", "version:diff"),
     Entry("ls", "runtime:list_", hidden=True),
@@ -44,6 +46,13 @@ IMAGE = (
     Entry("list", "image:list_", hidden=True),
     Entry("delete", "image:delete", hidden=True),
 )
+ENDPOINT_TOKEN = (
+    Entry("create", "endpoint_token:create"),
+    Entry("list", "endpoint_token:list_"),
+    Entry("delete", "endpoint_token:delete"),
+    Entry("ls", "endpoint_token:list_", hidden=True),
+    Entry("rm", "endpoint_token:delete", hidden=True),
+)
 ENDPOINT = (
     Entry("list", "endpoint:list_"),
     Entry("get", "endpoint:get"),
@@ -52,6 +61,7 @@ ENDPOINT = (
     Entry("start", "endpoint:start"),
     Entry("stop", "endpoint:stop"),
     Entry("delete", "endpoint:delete"),
+    Entry("token", sentence="Tokens that open an endpoint of access mode token.", entries=ENDPOINT_TOKEN),
     Entry("ls", "endpoint:list_", hidden=True),
     Entry("rm", "endpoint:delete", hidden=True),
 )
@@ -75,6 +85,7 @@ FLAVOR = (
     Entry("ls", "flavor:list_", hidden=True),
     Entry("rm", "flavor:delete", hidden=True),
 )
+SERVICE_ACCOUNT = (Entry("show", "service_account:show"), Entry("reset", "service_account:reset"))
 CONFIG = (Entry("get", "config:get"), Entry("set", "config:set_"))
 RUN, SERVE, LOOK, MORE = "Run agents", "Update agents", "Work with a runtime", "More"
 TOP = (
@@ -96,7 +107,10 @@ TOP = (
     Entry("logs", "log:logs", LOOK),
     Entry("inspect", "runtime:get", LOOK),
     Entry("events", "event:events", LOOK),
+    Entry("top", "top:top", LOOK),
+    Entry("metrics", "metric:metrics", LOOK),
     Entry("config", section=LOOK, sentence="Read or change a runtime's configuration.", entries=CONFIG),
+    Entry("service-account", section=LOOK, sentence="Who a runtime's replicas are.", entries=SERVICE_ACCOUNT),
     Entry("image", section=MORE, sentence="Build, fetch and keep images.", entries=IMAGE),
     Entry("flavor", section=MORE, sentence="Named sizes of replicas.", entries=FLAVOR),
     Entry("runtime", section=MORE, sentence="The same commands under their full names.", entries=RUNTIME),

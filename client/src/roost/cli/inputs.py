@@ -15,6 +15,7 @@ import typer
 from roost import logs
 from roost.errors import RoostError
 
+_DURATION = re.compile(r"(\d{1,9})([smhd])")
 _MEMORY = re.compile(r"(\d+)(m|mb|mib|g|gb|gib)?", re.IGNORECASE)
 
 
@@ -42,6 +43,14 @@ def memory(given: str | None) -> int | None:
     if not matched:
         raise typer.BadParameter(f'write "{given}" as MiB, such as 512 or 2g', param_hint="--memory")
     return int(matched[1]) * (1024 if (matched[2] or "m").lower().startswith("g") else 1)
+
+
+def seconds(given: str, option: str) -> int:
+    """ "90s", "12h", "30d" as seconds."""
+    matched = _DURATION.fullmatch(given)
+    if not matched:
+        raise typer.BadParameter(f'write "{given}" like 90s, 15m, 12h or 30d', param_hint=option)
+    return int(matched[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[matched[2]]
 
 
 def text_of(file: Path, option: str) -> str:

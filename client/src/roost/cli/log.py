@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from roost.cli import inputs, output, session
-from roost.cli.options import Json, Name
+from roost.cli.options import Json, Name, OnlyEndpoint
 from roost.logs import LogFilter
 from roost.models import LogLine
 
@@ -28,19 +28,21 @@ def logs(
         Literal["stdout", "stderr"] | None, typer.Option("--stream", metavar="stdout|stderr", help="Only this one.")
     ] = None,
     replica: Annotated[str | None, typer.Option("--replica", metavar="ID", help="Only this replica's.")] = None,
+    endpoint: OnlyEndpoint = None,
     tail: Annotated[int | None, typer.Option("--tail", "-n", metavar="N", min=0, help="Only the last N.")] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Begin lines with their time.")] = False,
     json: Json = False,
 ) -> None:
     """Print a runtime's logs, oldest first.
 
-    Lines of replicas that are gone are kept. With --json each line is one JSON object.
+    Lines of replicas that are gone are kept. With --endpoint only those of replicas whose versions it serves or served.
+    With --json each line is one JSON object.
 
         roost {} -f hello
         roost {} hello --since 10m --grep error --stream stderr
-        roost {} hello --tail 20 -t
+        roost {} hello --tail 20 -t --endpoint canary
     """
-    wanted: LogFilter = {"contains": grep, "stream": stream, "replica": replica}
+    wanted: LogFilter = {"contains": grep, "stream": stream, "replica": replica, "endpoint": endpoint}
     if since is not None:
         wanted["since"] = inputs.moment(since, "--since")
     if until is not None:

@@ -52,3 +52,12 @@ OfEndpoint = Annotated[
         "--endpoint", metavar="ENDPOINT", help="Another one than the default.", autocompletion=complete.endpoint_names
     ),
 ]
+OnlyEndpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint",
+        metavar="ENDPOINT",
+        help="Only what stands or stood behind this one.",
+        autocompletion=complete.endpoint_names,
+    ),
+]

@@ -101,3 +101,20 @@ def size(count: int | None) -> str:
 def note(text: str) -> None:
     """A remark for people, on stderr."""
     print(text, file=sys.stderr)
+
+
+def percent(value: float) -> str:
+    """ "3 %"; "0.5 %" below one."""
+    return f"{value:.1f} %" if 0 < value < 1 else f"{value:.0f} %"
+
+
+def rate(value: float) -> str:
+    """ "12"; "1.5" below ten, "0.02" below one."""
+    if value <= 0:
+        return "0"
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def milliseconds(value: float) -> str:
+    """ "12 ms", "1.5 s"."""
+    return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.1f} s"

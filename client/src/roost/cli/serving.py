@@ -38,7 +38,9 @@ def kept(endpoint: Endpoint) -> str:
 
 def _left(until: datetime) -> str:
     seconds = max(0, round((until - datetime.now(UTC)).total_seconds()))
-    return f"{round(seconds / 60)} minutes" if seconds >= 90 else f"{seconds} seconds"
+    if seconds >= 90:
+        return f"{round(seconds / 60)} minutes"
+    return "1 second" if seconds == 1 else f"{seconds} seconds"
 
 
 def access(endpoint: Endpoint) -> str:

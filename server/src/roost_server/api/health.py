@@ -1,9 +1,10 @@
 """Outside the API's base path: is it alive, is it ready, what does it count."""
 
 from fastapi import APIRouter, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
+from roost_server.api import prometheus
 from roost_server.api.context import api_of
 from roost_server.api.errors import documented
 from roost_server.store import runtimes
@@ -31,10 +32,5 @@ async def readyz(request: Request) -> Health:
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **documented()})
 async def metrics(request: Request) -> Response:
-    """Counters and histograms in Prometheus' text format."""
-    async with api_of(request).context.store.read() as tx:
-        counts = await runtimes.count_by_status(tx)
-    lines = ["# HELP roost_runtimes Runtimes by status.", "# TYPE roost_runtimes gauge"]
-    lines += [f'roost_runtimes{{status="{status}"}} {count}' for status, count in sorted(counts.items())]
-    own = "\n".join(lines).encode() + b"\n"
-    return Response(generate_latest() + own, media_type=CONTENT_TYPE_LATEST)
+    """Counters, gauges and histograms in Prometheus' text format."""
+    return Response(await prometheus.text(api_of(request).context.store), media_type=CONTENT_TYPE_LATEST)

@@ -4,7 +4,7 @@ import ipaddress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from roost_server.domain.config import ENV_NAME
 
@@ -32,7 +32,9 @@ class AgentRuntimeImageAuth(Sent):
         json_schema_extra={"writeOnly": True},
         description="Left out in an update: the one that is stored for this user.",
     )
-    useAgentBaseRegistryCredentials: bool | None = Field(None, description="Only `false`: Roost has no such registry.")
+    useAgentBaseRegistryCredentials: bool | None = Field(
+        None, strict=True, description="Only `false`: Roost has no such registry."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -120,7 +122,8 @@ def _time(value: object) -> datetime | None:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time
 
 
-Time = Annotated[datetime | None, BeforeValidator(_time)]
+_TIME_OR_NONE = WithJsonSchema({"anyOf": [{"type": "string", "examples": ["2026-01-31T12:00:00Z"]}, {"type": "null"}]})
+Time = Annotated[datetime | None, BeforeValidator(_time), _TIME_OR_NONE]
 Variables = Annotated[
     dict[str, str], Field(max_length=500, description="Non-sensitive values only."), AfterValidator(_named)
 ]

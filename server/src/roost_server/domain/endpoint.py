@@ -38,7 +38,8 @@ class Endpoint:
 
     `live` is what the gateway is told to serve now, `live_version` the one version that last served alone (None before
     the first is ready). `kept_version` was replaced and stays ready until `kept_until`, so that going back is quick;
-    `kept_sessions`: sessions that began with it stay with it until then.
+    `kept_sessions`: sessions that began with it stay with it until then. `routed_at` is the `updated_at`
+    that the gateway has confirmed.
     """
 
     id: str
@@ -57,6 +58,12 @@ class Endpoint:
     revision: int
     created_at: datetime
     updated_at: datetime
+    routed_at: datetime | None = None
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether the gateway has confirmed the endpoint as it is now."""
+        return self.routed_at == self.updated_at
 
     def target(self, applied: int) -> int:
         """The version this endpoint should serve once no split is set."""

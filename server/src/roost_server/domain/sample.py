@@ -1,17 +1,21 @@
 """Samples: what replicas used and what endpoints answered between two readings. Pure.
 
 A replica whose use stays about the same is written down once in a while, not at every reading: two thousand idle boxes
-cost next to nothing. Each sample says which span it covers, so averages stay exact.
+cost next to nothing. Each sample says which span it covers, so averages stay exact. What every reading makes anew for
+every replica is a plain tuple, for the same reason.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
+from zlib import crc32
 
 from roost_server.domain.replica import Usage
 from roost_server.domain.traffic import Counts, Key
 
 STEADY_SECONDS = 240
-"""A sample covers at most about so long; shorter than what older ones are summed up to."""
+"""A sample covers at most about so long, and less for some replicas, so that not all are written at once. It is less
+than what older samples are summed up to."""
 
 STANDS_SECONDS = STEADY_SECONDS + 120
 """So long a replica's last sample tells what it uses now: otherwise there would be another one."""
@@ -61,8 +65,11 @@ class TrafficSample:
     p99_ms: float | None
 
 
-@dataclass(frozen=True)
-class Reading:
+Level = tuple[float, float]
+"""Shares of a replica's limits of CPU and memory."""
+
+
+class Reading(NamedTuple):
     """`at` is Unix time."""
 
     at: float
@@ -70,16 +77,14 @@ class Reading:
     memory_bytes: int
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """A replica as it was read last. Up to `written` its use is in samples, the last of which said `level`: shares of
-    its limits of CPU and memory."""
+class Tracked(NamedTuple):
+    """A replica as it was read last. Up to `written` its use is in samples, the last of which said `level`."""
 
     origin: Origin
     seen: Reading
     written: Reading
     most_memory: int
-    level: tuple[float, float] | None = None
+    level: Level | None = None
 
 
 def usage(
@@ -107,19 +112,27 @@ def _goes_on(seen: Reading, now: Reading) -> bool:
 
 def _follow(replica_id: str, there: Tracked, now: Reading, samples: list[UsageSample]) -> Tracked:
     level = _level(there, now)
-    same = there.level is not None and all(abs(a - b) < SAME for a, b in zip(level, there.level, strict=True))
     most = max(there.most_memory, now.memory_bytes)
-    if same and now.at - there.written.at < STEADY_SECONDS:
-        return replace(there, seen=now, most_memory=most)
-    if same:
-        _write(replica_id, replace(there, most_memory=most), now, samples)
-    else:
+    if not _about_the_same(level, there.level):
         _write(replica_id, there, there.seen, samples)
-        _write(replica_id, replace(there, written=there.seen, most_memory=now.memory_bytes), now, samples)
+        _write(replica_id, there._replace(written=there.seen, most_memory=now.memory_bytes), now, samples)
+    elif now.at - there.written.at < _patience(replica_id):
+        return Tracked(there.origin, now, there.written, most, there.level)
+    else:
+        _write(replica_id, there._replace(most_memory=most), now, samples)
     return Tracked(there.origin, now, now, now.memory_bytes, level)
 
 
-def _level(there: Tracked, now: Reading) -> tuple[float, float]:
+def _about_the_same(level: Level, before: Level | None) -> bool:
+    return before is not None and abs(level[0] - before[0]) < SAME and abs(level[1] - before[1]) < SAME
+
+
+def _patience(replica_id: str) -> float:
+    """Between half of `STEADY_SECONDS` and all of it."""
+    return STEADY_SECONDS * (1 + crc32(replica_id.encode()) % 100 / 99) / 2
+
+
+def _level(there: Tracked, now: Reading) -> Level:
     cores = (now.cpu_seconds - there.seen.cpu_seconds) / (now.at - there.seen.at)
     return cores / there.origin.cpu_cores, now.memory_bytes / there.origin.memory_bytes
 

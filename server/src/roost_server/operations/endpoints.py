@@ -237,12 +237,17 @@ async def delete(context: Context, caller: Caller, runtime_name: str, name: str,
 
 
 async def wait(context: Context, caller: Caller, runtime_name: str, endpoint_id: str, seconds: float) -> EndpointView:
-    """The endpoint as soon as it has settled, or as it is after `seconds`."""
+    """The endpoint as soon as it has settled and the gateway has confirmed it, or as it is after `seconds`."""
+
+    def settled(view: EndpointView) -> bool:
+        is_settled = view.status in _SETTLED and view.runtime.status != Status.UPDATING
+        return is_settled and view.endpoint.is_routed
+
     return await waiting.until(
         context.store.nudges,
         "runtime_changes",
         lambda: get(context, caller, runtime_name, endpoint_id),
-        lambda view: view.status in _SETTLED and view.runtime.status != Status.UPDATING,
+        settled,
         seconds,
     )
 

@@ -185,7 +185,8 @@ async def page_events(
 
 
 async def wait(context: Context, caller: Caller, runtime_id: str, seconds: float) -> RuntimeView | None:
-    """The runtime as soon as it has settled, or as it is after `seconds`; None when it is gone."""
+    """The runtime as soon as it has settled and the gateway has confirmed its endpoints, or as it is after `seconds`;
+    None when it is gone."""
 
     async def read() -> RuntimeView | None:
         async with context.store.read() as tx:
@@ -193,7 +194,9 @@ async def wait(context: Context, caller: Caller, runtime_id: str, seconds: float
             return (await view(tx, caller.workspace, runtime))[0] if runtime else None
 
     def settled(now: RuntimeView | None) -> bool:
-        return now is None or now.runtime.status in _SETTLED
+        if now is None:
+            return True
+        return now.runtime.status in _SETTLED and all(view.endpoint.is_routed for view in now.endpoints)
 
     return await waiting.until(context.store.nudges, "runtime_changes", read, settled, seconds)
 

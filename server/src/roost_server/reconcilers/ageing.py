@@ -4,7 +4,6 @@ Five minutes a transaction, so that nobody waits long for the database's one wri
 """
 
 import asyncio
-import time
 
 from roost_server.store import samples
 from roost_server.store.store import Store
@@ -13,8 +12,8 @@ MOST_AT_ONCE = 300
 """Spans summed up in one go: a server that was away for a day goes on at the next collecting."""
 
 
-async def age(store: Store, keep_hours: float) -> None:
-    now = int(time.time())
+async def age(store: Store, keep_hours: float, now: int) -> None:
+    """`now` is Unix time."""
     due = (now - samples.FRESH_SECONDS) // samples.SUMMED * samples.SUMMED
     for _ in range(MOST_AT_ONCE):
         async with store.read() as tx:

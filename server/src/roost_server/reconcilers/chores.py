@@ -75,7 +75,7 @@ class ChoresReconciler:
 
     async def _collect(self) -> None:
         await asyncio.to_thread(_remove_old_uploads, self.uploads)
-        await ageing.age(self.store, self.metrics_keep_hours)
+        await ageing.age(self.store, self.metrics_keep_hours, int(time.time()))
         before = leases.now() - timedelta(hours=self.image_keep_hours)
         async with self.store.write() as tx:
             await idempotency.purge(tx)

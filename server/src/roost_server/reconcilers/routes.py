@@ -15,7 +15,7 @@ from roost_server.domain.route import OPEN, Guard, Route, Snapshot
 from roost_server.domain.routing import Ports, Situated
 from roost_server.gateway.gateway import Gateway
 from roost_server.reconcilers import guards
-from roost_server.store import leases, replicas, tables, traffic, versions
+from roost_server.store import endpoints, leases, replicas, tables, traffic, versions
 from roost_server.store.store import Store, Tx
 from roost_server.store.traffic import Traffic
 
@@ -76,11 +76,12 @@ class Routes:
             for one in many
             if one.routed != (one.id in routed)
         }
-        if not changed:
+        if not changed and not seen.unrouted:
             return
         ids = {replica_id for _, replica_id in changed}
         async with self.store.write() as tx:
             await leases.wake(tx, tables.runtimes, *{runtime_id for runtime_id, _ in changed})
             await replicas.set_routed(tx, ids & routed, True)
             await replicas.set_routed(tx, ids - routed, False)
+            await endpoints.set_routed(tx, seen.unrouted)
             await leases.wake(tx, tables.replicas, *[id_ for (_, id_), stopping in changed.items() if stopping])

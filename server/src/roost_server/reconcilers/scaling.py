@@ -7,6 +7,7 @@ alone: what they take over is sized when they take it over.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from roost_server.domain import autoscaling
 from roost_server.domain.autoscaling import Clock, Decision, Standing, Use
@@ -24,7 +25,10 @@ Key = tuple[str, int]
 
 @dataclass
 class Scaling:
+    """`measure_seconds`: what a replica used in its latest reading began at most twice so long ago."""
+
     store: Store
+    measure_seconds: float
     scale_in_seconds: float
     _known: dict[Key, Version | None] = field(default_factory=dict)
 
@@ -55,8 +59,9 @@ class Scaling:
         decided = await scales.of(tx, *ids)
         last = await samples.latest(tx, ids, int(time.time()) - STANDS_SECONDS)
         boxes = [one for one in await replicas.of(tx, *ids) if one.status != ReplicaStatus.STOPPING]
+        ready_before = leases.now() - timedelta(seconds=2 * self.measure_seconds)
         return [
-            Seen(version, decided.get(key), tuple(_uses(version, boxes, last)))
+            Seen(version, decided.get(key), tuple(_uses(version, boxes, last, ready_before)))
             for key, version in candidates.items()
             if key in served
         ]
@@ -108,18 +113,15 @@ def _changes(decision: Decision, seen: Seen) -> bool:
     return decision.standing != seen.standing
 
 
-def _uses(version: Version, boxes: Sequence[Replica], last: Mapping[str, UsageSample]) -> Iterator[Use | None]:
+def _uses(
+    version: Version, boxes: Sequence[Replica], last: Mapping[str, UsageSample], ready_before: datetime
+) -> Iterator[Use | None]:
+    """One a replica. What it uses while it starts says nothing of its requests, so that counts as no sample."""
     size = version.resources
     for box in boxes:
         if (box.runtime_id, box.version) == (version.runtime_id, version.number):
             sample = last.get(box.id)
-            if sample is None or not _was_ready(box, sample):
+            if sample is None or box.status != ReplicaStatus.READY or (box.ready_at or ready_before) >= ready_before:
                 yield None
             else:
                 yield Use(100 * sample.cpu_cores / size.cores, 100 * sample.memory_bytes / (size.memory << 20))
-
-
-def _was_ready(box: Replica, sample: UsageSample) -> bool:
-    """All the while that the sample covers: starting takes CPU too, and says nothing of the requests."""
-    begin = sample.at - sample.span_seconds
-    return box.status == ReplicaStatus.READY and box.ready_at is not None and box.ready_at.timestamp() <= begin

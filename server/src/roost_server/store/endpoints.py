@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -106,6 +108,17 @@ async def set_live(tx: Tx, endpoint_id: str, live: Weights, **values: Any) -> No
     """Record what serves now, with `live_version` and what is kept of before."""
     await _set(tx, endpoint_id, {"live": live, **values})
     tx.nudge("runtime_changes")
+
+
+async def set_routed(tx: Tx, seen: Mapping[str, datetime]) -> None:
+    """Record that the gateway has confirmed these endpoints as they were at their `updated_at`."""
+    await tx.run_many(_routed(), [{"row_id": id_, "new_routed_at": at} for id_, at in seen.items()])
+    tx.nudge("runtime_changes")
+
+
+@cache
+def _routed() -> sa.Update:
+    return statements.update(table, "routed_at")
 
 
 async def update(tx: Tx, endpoint_id: str, **values: Any) -> None:

@@ -44,12 +44,13 @@ def _key_set(row: Row) -> KeySet:
 
 
 async def ensure(tx: Tx, url: str) -> None:
-    """There is a row for this URL; a new one is due now. What is there stays as it is."""
+    """There is a row for this URL; a new one is due now. One that is there stays as it is, and counts as new again: who
+    is just deleting what is unused leaves it alone."""
     at = now()
     insert = (sqlite if tx.is_sqlite else postgresql).insert(table)
     values = {"id": new_id(), "url": url, "created_at": at, "wake_at": at, "attempts": 0}
-    if await tx.run(insert.values(**values).on_conflict_do_nothing(index_elements=[table.c.url])):
-        tx.nudge(table.name)
+    await tx.run(insert.values(**values).on_conflict_do_update(index_elements=[table.c.url], set_={"created_at": at}))
+    tx.nudge(table.name)
 
 
 async def get(tx: Tx, key_set_id: str) -> KeySet | None:

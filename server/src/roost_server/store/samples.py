@@ -5,7 +5,6 @@ Times are Unix time, whole seconds; a sample is at the end of the span that it c
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -27,10 +26,10 @@ async def insert(tx: Tx, usage: Sequence[UsageSample], traffic: Sequence[Traffic
     """Those whose runtime or endpoint still is there. Two gateways of one installation may count in the same second."""
     if usage:
         there = {row[0] for row in await tx.tuples(sa.select(runtimes.c.id))}
-        await tx.run_many(_insert_usage(tx.is_sqlite), [asdict(one) for one in usage if one.runtime_id in there])
+        await tx.run_many(_insert_usage(tx.is_sqlite), [vars(one) for one in usage if one.runtime_id in there])
     if traffic:
         there = {row[0] for row in await tx.tuples(sa.select(endpoints.c.id))}
-        await tx.run_many(_insert_traffic(tx.is_sqlite), [asdict(one) for one in traffic if one.endpoint_id in there])
+        await tx.run_many(_insert_traffic(tx.is_sqlite), [vars(one) for one in traffic if one.endpoint_id in there])
 
 
 def _upsert(is_sqlite: bool, table: sa.Table) -> Any:

@@ -172,6 +172,7 @@ endpoints = sa.Table(
     sa.Column("kept_until", Instant),
     sa.Column("kept_sessions", sa.Boolean, nullable=False),
     sa.Column("access", sa.JSON(none_as_null=True)),
+    sa.Column("routed_at", Instant),
     revision(),
     created(),
     updated(),

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -19,12 +20,13 @@ from roost_server.store.tables import endpoints, organizations, replicas, runtim
 @dataclass(frozen=True)
 class Traffic:
     """All runtimes, and by runtime id their endpoints and replicas, oldest first; by endpoint id the access of those
-    that are not open to everybody."""
+    that are not open to everybody, and when those changed that the gateway has not confirmed since."""
 
     runtimes: list[RoutedRuntime]
     endpoints: dict[str, list[RoutedEndpoint]]
     replicas: dict[str, list[RoutedReplica]]
     access: dict[str, Access]
+    unrouted: dict[str, datetime]
 
 
 @cache
@@ -38,7 +40,17 @@ def _runtimes() -> sa.Select[Any]:
 def _endpoints() -> sa.Select[Any]:
     row = endpoints.c
     kept = sa.case((row.kept_sessions, row.kept_version), else_=None)
-    columns = (row.runtime_id, row.id, row.is_default, row.wanted, row.live, kept, row.access)
+    columns = (
+        row.runtime_id,
+        row.id,
+        row.is_default,
+        row.wanted,
+        row.live,
+        kept,
+        row.access,
+        row.updated_at,
+        row.routed_at,
+    )
     return sa.select(*columns).order_by(row.id)
 
 
@@ -58,13 +70,16 @@ async def read(tx: Tx) -> Traffic:
         defaultdict(list),
         defaultdict(list),
         {},
+        {},
     )
-    for runtime_id, id_, is_default, wanted, live, kept, access in await tx.tuples(_endpoints()):
+    for runtime_id, id_, is_default, wanted, live, kept, access, updated, routed in await tx.tuples(_endpoints()):
         weights = tuple(sorted((int(version), weight) for version, weight in live.items()))
         stopped = wanted == Wanted.STOPPED
         found.endpoints[runtime_id].append(RoutedEndpoint(id_, is_default, stopped, weights, kept))
         if access is not None:
             found.access[id_] = access_of(access)
+        if routed != updated:
+            found.unrouted[id_] = updated
     for runtime_id, id_, version, status, *rest in await tx.tuples(_replicas()):
         found.replicas[runtime_id].append(RoutedReplica(id_, version, ReplicaStatus(status), *rest))
     return found

@@ -123,18 +123,21 @@ class Cgroups:
         """None when it is gone."""
         try:
             return self._usage(replica_id)
-        except FileNotFoundError:
+        except (OSError, KeyError):
             return None
 
     def _usage(self, replica_id: str) -> Usage:
+        """Each from the version that has its controller: a host may have memory in one and CPU in the other."""
         memory, cpu = self.box(replica_id, "memory"), self.box(replica_id, "cpuacct")
         if "memory" in self._hierarchies.v1:
             used = int((memory / "memory.usage_in_bytes").read_text())
             cache = _numbers(memory / "memory.stat").get("total_inactive_file", 0)
-            seconds = int((cpu / "cpuacct.usage").read_text()) / 1e9
         else:
             used = int((memory / "memory.current").read_text())
             cache = _numbers(memory / "memory.stat").get("inactive_file", 0)
+        if "cpuacct" in self._hierarchies.v1:
+            seconds = int((cpu / "cpuacct.usage").read_text()) / 1e9
+        else:
             seconds = _numbers(cpu / "cpu.stat")["usage_usec"] / 1e6
         return Usage(cpu_seconds=seconds, memory_bytes=max(0, used - cache))
 

@@ -66,9 +66,9 @@ def _one_token() -> Any:
 
 def _claim(claim: str, values: tuple[Value, ...]) -> Iterable[Any]:
     """The claim of this very name, such as `https://example.com/role`, or the one at this path."""
-    for path in dict.fromkeys(((claim,), _nested(claim))):
-        if all(path):
-            yield _equals(path, values) if values else _is_there(path)
+    nested = _nested(claim)
+    for path in dict.fromkeys(((claim,), nested if all(nested) else (claim,))):
+        yield _equals(path, values) if values else _is_there(path)
 
 
 def _nested(claim: str) -> Path:
@@ -121,7 +121,7 @@ def _or(matchers: list[Any]) -> Any:
 def _at(path: Path, value: Any) -> Any:
     """Looks at what the token says. Raises `ValueError` for a path with an empty step, which Envoy would refuse."""
     if not all(path):
-        raise ValueError(f'"{".".join(path)}" is no claim')
+        raise ValueError(f'"{".".join(path)}" is no name of a claim')
     segments = [metadata_pb2.MetadataMatcher.PathSegment(key=key) for key in (tokens.PAYLOAD, *path)]
     matcher = metadata_pb2.MetadataMatcher(filter=tokens.FILTER, path=segments, value=value)
     return rbac_pb2.Principal(sourced_metadata=rbac_pb2.SourcedMetadata(metadata_matcher=matcher))

@@ -89,18 +89,18 @@ class Filters:
     def __init__(self) -> None:
         self._named: dict[str, Any] = {}
         self._kept: dict[str, Any] = {}
-        self._limits: dict[str, RateLimit] = {}
+        self._content: tuple[set[str], dict[str, RateLimit]] | None = None
         self._resources: dict[str, Resource] = {}
 
     def build(self, guards: Iterable[tuple[str, BuiltGuard]]) -> Mapping[str, Resource]:
         """The resources by name, for route ids and their guards; the same object while nothing changed."""
         known = list(guards)
-        self._named = dict(sorted(guard.provider for _, guard in known if guard.provider))
-        found = {route_id: guard.limit for route_id, guard in known if guard.limit}
-        kept = self._kept | self._named
-        if not self._resources or kept.keys() != self._kept.keys() or found != self._limits:
-            self._resources = _by_name(tokens.configuration(kept), limits.configuration(found))
-        self._kept, self._limits = kept, found
+        self._named = dict(guard.provider for _, guard in known if guard.provider)
+        self._kept = self._kept | self._named
+        content = (set(self._kept), {route_id: guard.limit for route_id, guard in known if guard.limit})
+        if content != self._content:
+            self._content = content
+            self._resources = _by_name(tokens.configuration(self._kept), limits.configuration(content[1]))
         return self._resources
 
     def confirmed(self) -> None:

@@ -75,12 +75,14 @@ def _okp(key: Key) -> dict[str, Any] | None:
     return {"crv": "Ed25519", "x": _encoded(raw)}
 
 
-def _bytes(text: str) -> bytes:
+def _bytes(text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError("numbers of a key are text")
     padded = text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
     return base64.b64decode(padded, altchars=b"-_", validate=True)
 
 
-def _number(text: str) -> int:
+def _number(text: Any) -> int:
     return int.from_bytes(_bytes(text), "big")
 
 

@@ -56,7 +56,7 @@ def configuration(limits: Mapping[str, RateLimit]) -> Resource:
         always_consume_default_token_bucket={"value": False},
         rate_limited_as_resource_exhausted=True,
         rate_limits=[route_components_pb2.RateLimit(actions=[_by_virtual_host()])],
-        descriptors=[_bucket(route_id, limit) for route_id, limit in limits.items()],
+        descriptors=[_bucket(route_id, limit) for route_id, limit in sorted(limits.items())],
     )
     return extensions.resource(FILTER, made)
 

@@ -194,6 +194,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("kept_until", Instant(), nullable=True))
         batch_op.add_column(sa.Column("kept_sessions", sa.Boolean(), nullable=False, server_default=sa.false()))
         batch_op.add_column(sa.Column("access", sa.JSON(none_as_null=True), nullable=True))
+        batch_op.add_column(sa.Column("routed_at", Instant(), nullable=True))
 
     with op.batch_alter_table("replicas", schema=None) as batch_op:
         batch_op.add_column(sa.Column("generation", sa.Integer(), nullable=False, server_default="1"))

@@ -1,0 +1,51 @@
+# Generated from aio/accounts.py by client/scripts/make_sync.py; change that file instead.
+"""Who may act for a runtime: its service account, and the tokens that open its endpoints."""
+
+from typing import Self
+
+from roost import calls, models
+from roost.handle import Handle, OnChange
+from roost.waiting import Deadline
+
+
+class Accounts(Handle):
+    """What a runtime can do with its service account and with the tokens of its endpoints."""
+
+    def service_account(self) -> models.ServiceAccount:
+        """What its replicas prove with who they are. The secret is shown to them alone."""
+        return self._transport.read(models.ServiceAccount, calls.get(self._path("service-account")))
+
+    def reset_service_account(
+        self, *, wait: bool = True, timeout: float | None = 240.0, on_change: OnChange[Self] | None = None
+    ) -> models.ServiceAccount:
+        """Replace the secret: the one before stops working at once, replicas are replaced without downtime.
+
+        Raises `RuntimeFailed`, `WaitTimeout`.
+        """
+        deadline = Deadline(timeout, watched=on_change is not None)
+        call = calls.verb(self._path("service-account", "reset"), wait=deadline.slice() if wait else 0.0)
+        account = self._transport.read(models.ServiceAccount, call)
+        self.refresh()
+        if wait:
+            self.settle(deadline, on_change)
+        return account
+
+    def create_endpoint_token(
+        self, endpoint: str, name: str, *, expires_in_seconds: int | None = None
+    ) -> models.NewEndpointToken:
+        """A token for callers of an endpoint whose access mode is `token`; without a time it lasts until it is
+        deleted. Its `token` is shown this once. Raises `AlreadyExistsError`."""
+        call = calls.create(self._tokens(endpoint), {"name": name, "expires_in_seconds": expires_in_seconds})
+        return self._transport.read(models.NewEndpointToken, call)
+
+    def list_endpoint_tokens(self, endpoint: str) -> list[models.EndpointToken]:
+        """The tokens of an endpoint, oldest first, without what is sent."""
+        call = calls.get(self._tokens(endpoint))
+        return [one for one in self._transport.items(models.EndpointToken, call)]
+
+    def delete_endpoint_token(self, endpoint: str, token_id: str) -> None:
+        """Whoever holds it is refused a moment later. Raises `NotFoundError`."""
+        self._transport.send(calls.delete(self._tokens(endpoint, token_id)))
+
+    def _tokens(self, endpoint: str, *parts: str) -> str:
+        return self._path("endpoints", endpoint, "tokens", *parts)

@@ -63,7 +63,7 @@ class Jwt:
 
 @dataclass(frozen=True)
 class RateLimit:
-    """At most `requests` in any `per_seconds`; more are answered 429."""
+    """A bucket of `requests`, which fills again evenly in `per_seconds`; what finds it empty is answered 429."""
 
     __pydantic_config__ = STRICT
     requests: int = field(metadata=described("How many.", ge=1, le=1_000_000))

@@ -19,7 +19,7 @@ from client.installation import Installation
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installation.running(tmp_path_factory.mktemp("roost")) as started:
+    with installation.running(tmp_path_factory.mktemp("roost"), measure_seconds="1") as started:
         yield started
 
 

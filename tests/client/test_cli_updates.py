@@ -91,6 +91,7 @@ def test_a_version_that_is_only_recorded_waits_for_a_restart(roost: Command, run
     assert ended.out.splitlines() == [
         f"{running}: version 1 serves",
         f"version 2 is recorded; `roost restart {running}` applies it",
+        f"  or step by step: roost canary start {running} --to 2",
     ]
     assert "recorded; `roost restart" in roost("inspect", running).out
     assert roost("restart", running).out == f"{running} is active\n"

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 from roost import config as client_config
 from roost import errors, models
-from roost_server.api import canaries, endpoint_tokens, execs, flavors, logs, service_accounts, versions
+from roost_server.api import canaries, endpoint_tokens, execs, flavors, logs, metrics, service_accounts, versions
 from roost_server.api import models as served
 from roost_server.api.errors import BY_CODE
 from roost_server.domain import access as server_access
@@ -54,6 +54,12 @@ def test_every_status_of_the_api_has_a_class() -> None:
         (models.NewEndpointToken, endpoint_tokens.NewEndpointToken),
         (models.ExecResult, execs.ExecOutcome),
         (models.LogLine, logs.Line),
+        (models.UsagePoint, metrics.UsagePoint),
+        (models.TrafficPoint, metrics.TrafficPoint),
+        (models.ReplicaMetrics, metrics.ReplicaMetrics),
+        (models.EndpointMetrics, metrics.EndpointMetrics),
+        (models.Metrics, metrics.Metrics),
+        (models.RuntimeFigures, metrics.RuntimeFigures),
     ],
 )
 def test_every_field_that_the_server_sends_is_there(mine: Any, theirs: Any) -> None:

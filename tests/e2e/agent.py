@@ -6,7 +6,7 @@ POST /echo    the request as it arrived          GET /ws       WebSocket: every 
 POST /slow    answers after a /push              GET /waiting  how many wait for a /push
 GET /end?N    the process ends with code N     POST /pause?N answers after N seconds
 POST /burn?N  uses a core for N seconds, beside  POST /deaf   takes no connections from then on
-Listens only after START_SECONDS.
+Listens only after START_SECONDS. Every FAIL_EVERYth /echo answers 500, each after ECHO_SECONDS.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ PORT = int(os.environ.get("PORT", "8080"))
 pushed: set[asyncio.Queue] = set()
 START = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
 left = 0
+echoes = 0
+FAIL_EVERY = int(os.environ.get("FAIL_EVERY", "0"))
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,6 +71,11 @@ async def whoami(reader, writer, *_) -> None:
 
 
 async def echo(reader, writer, method, target, headers, body) -> None:
+    global echoes
+    echoes += 1
+    await asyncio.sleep(float(os.environ.get("ECHO_SECONDS", "0")))
+    if FAIL_EVERY and echoes % FAIL_EVERY == 0:
+        return await reply(writer, {"failed": echoes}, 500)
     print(f"echo {body.decode()}", flush=True)
     await reply(writer, {"method": method, "target": target, "headers": headers, "body": body.decode()})
 

@@ -1,7 +1,9 @@
 """A replica proves who it is: with nothing but its own variables and Python's standard library."""
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +71,15 @@ def test_a_replica_reads_its_own_runtime_and_nothing_else(deploy: Deploy) -> Non
     seen = inside(runtime, LOOK_AROUND, other.name)
     denied = {"other": 404, "all": 403, "delete": 403, "nobody": 401, "metrics": 404, "document": 404}
     assert seen == {"me": runtime.name, "keys": 1, **denied}
+
+
+def test_the_examples_of_the_page_run_inside_a_replica(deploy: Deploy) -> None:
+    runtime = deploy(**agent())
+    page = (Path(__file__).parents[2] / "docs/service-accounts.md").read_text()
+    [shell] = re.findall(r"^```sh\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    [python] = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    assert json.loads(runtime.exec(["sh", "-c", shell]).stdout)["token_type"] == "Bearer"
+    assert runtime.exec(["python3", "-c", python]).stdout.split() == [runtime.name, "active"]
 
 
 def test_a_replica_reaches_no_other_port_and_no_other_address_of_its_host(shared: Installation, deploy: Deploy) -> None:

@@ -29,25 +29,26 @@ class Load:
         base, host = f"http://127.0.0.1:{roost.http_port}", httpx.URL(runtime.url).host
         self._process = subprocess.Popen([sys.executable, str(LOAD), base, host, str(RATE), str(output)])
 
-    def _answers(self) -> list[list[str]]:
+    def answers(self) -> list[list[str]]:
+        """Of each answer when it was asked for, what was said and how many milliseconds it took."""
         text = self._output.read_text() if self._output.exists() else ""
         return [line.split("\t") for line in text.splitlines()]
 
     @property
     def failures(self) -> dict[str, int]:
-        return dict(Counter(answer[1] for answer in self._answers() if answer[1] != "200"))
+        return dict(Counter(answer[1] for answer in self.answers() if answer[1] != "200"))
 
     def progress(self, answers: int = 2 * RATE) -> None:
         """Wait until so many more were answered, and none of all with a failure."""
-        enough = len(self._answers()) + answers
-        until(lambda: len(self._answers()) >= enough, 120)
+        enough = len(self.answers()) + answers
+        until(lambda: len(self.answers()) >= enough, 120)
         assert self.failures == {}
 
     def end(self) -> int:
         """How many requests were answered in all."""
         self._process.terminate()
         assert self._process.wait(120) == 0
-        return len(self._answers())
+        return len(self.answers())
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def metrics(
     """
     begin = inputs.moment(since, "--since")
     columns = min(MOST_COLUMNS, max(20, shutil.get_terminal_size().columns - plot.LABEL - 3))
-    step = max(1, math.ceil((datetime.now(UTC) - begin).total_seconds() / (columns - 1)))
+    step = min(86_400, max(1, math.ceil((datetime.now(UTC) - begin).total_seconds() / (columns - 1))))
     with session.client(ctx) as client:
         found = client.runtimes.get(name).metrics(since=begin, step_seconds=step, endpoint=endpoint)
     if json:

@@ -132,6 +132,7 @@ def _say_deployed(runtime: "Runtime") -> None:
         print(f"{name} is {output.status('stopped')}; `roost boot {name}` starts version {number}")
     elif runtime.applied_version != number:
         print(f"{serving.sentence(name, default)}\nversion {number} is recorded; `roost restart {name}` applies it")
+        print(f"  or step by step: roost canary start {name} --to {number}")
     elif default.pinned or default.split:
         print(serving.sentence(name, default))
         print(f"version {number} is made, but {default.name} should serve {serving.aim(default)}; let it follow with")

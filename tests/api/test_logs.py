@@ -3,7 +3,10 @@
 from typing import Any
 
 import httpx
+import pytest
 from support.platform import Rig
+
+from api.envelopes import refused
 
 
 async def test_logs_are_searched_by_word_stream_replica_and_time(http: httpx.AsyncClient, rig: Rig) -> None:
@@ -43,3 +46,9 @@ async def test_logs_are_paged_in_both_orders(http: httpx.AsyncClient, agent: obj
 async def test_logs_outlive_the_stop(http: httpx.AsyncClient, agent: object) -> None:
     await http.post("/runtimes/agent/stop?wait=30")
     assert len((await http.get("/runtimes/agent/logs")).json()["items"]) == 1
+
+
+@pytest.mark.parametrize("time", ["0.5", "1700000000", "2026-01-31", "yesterday", "2026-13-01T00:00:00Z"])
+async def test_a_time_that_is_none_names_the_parameter(http: httpx.AsyncClient, agent: object, time: str) -> None:
+    refused(await http.get(f"/runtimes/agent/logs?since={time}"), 422, "query.since")
+    refused(await http.get(f"/runtimes/agent/metrics?to={time}"), 422, "query.to")

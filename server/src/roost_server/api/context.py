@@ -1,13 +1,16 @@
 """What handlers work with, and the parts of a request that many of them read."""
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
+from pydantic import BeforeValidator
 
 from roost_server.domain import endpoint as hosts
 from roost_server.domain.runtime import UUID
@@ -66,6 +69,18 @@ ApiOf = Annotated[Api, Depends(api_of)]
 Wait = Annotated[float, Query(ge=0, le=300, description="Wait up to this many seconds for the outcome.")]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
 Cursor = Annotated[str | None, Query(pattern=f"^{UUID.pattern}$", description="`next_cursor` of the page before.")]
+
+_DATE_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+
+
+def _date_and_time(given: object) -> object:
+    """Numbers and bare dates are no times here, though a parser would make something of them."""
+    if isinstance(given, str) and not _DATE_AND_TIME.match(given):
+        raise ValueError("write a time as in 2026-01-31T12:00:00Z")
+    return given
+
+
+Moment = Annotated[datetime, BeforeValidator(_date_and_time)]
 
 
 async def idempotent_caller(

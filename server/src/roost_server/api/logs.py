@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel
 
 from roost_server.api import models
-from roost_server.api.context import Api, ApiOf, CallerOf
+from roost_server.api.context import Api, ApiOf, CallerOf, Moment
 from roost_server.api.errors import documented
 from roost_server.api.streams import event_stream
 from roost_server.domain import errors
@@ -34,8 +34,8 @@ class Line(BaseModel):
     replica_id: str
 
 
-Since = Annotated[datetime | None, Query(description="Only lines from this time on.")]
-Until = Annotated[datetime | None, Query(description="Only lines up to this time.")]
+Since = Annotated[Moment | None, Query(description="Only lines from this time on.")]
+Until = Annotated[Moment | None, Query(description="Only lines up to this time.")]
 Contains = Annotated[str | None, Query(max_length=200, description="Only lines with this text, in any case.")]
 Stream = Annotated[Literal["stdout", "stderr"] | None, Query(description="Only lines of this stream.")]
 OfReplica = Annotated[str | None, Query(max_length=64, description="Only lines of this replica.")]

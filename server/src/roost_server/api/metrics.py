@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from roost_server.api import models
-from roost_server.api.context import ApiOf, CallerOf, Cursor, Limit
+from roost_server.api.context import ApiOf, CallerOf, Cursor, Limit, Moment
 from roost_server.api.errors import documented
 from roost_server.domain import errors, series
 from roost_server.domain.errors import FieldError
@@ -20,8 +20,8 @@ router = APIRouter(tags=["metrics"])
 
 USUAL_SECONDS = 3600
 
-From = Annotated[datetime | None, Query(alias="from", description="An hour before `to` if unset.")]
-To = Annotated[datetime | None, Query(description="Now if unset.")]
+From = Annotated[Moment | None, Query(alias="from", description="An hour before `to` if unset.")]
+To = Annotated[Moment | None, Query(description="Now if unset.")]
 Step = Annotated[
     int | None,
     Query(ge=1, le=86_400, description="Seconds between points; made larger when more than 1,000 points would come."),

@@ -18,6 +18,8 @@ from support.platform import TOKEN, Rig
 from api.conftest import BASE
 from api.envelopes import refused
 
+pytestmark = pytest.mark.slow
+
 ROOT = "http://roost.test"
 GRANT = {"grant_type": oauth.GRANT}
 Credentials = tuple[str, str]

@@ -14,6 +14,8 @@ from support.installation import until
 
 from client.conftest import Command
 
+pytestmark = pytest.mark.slow
+
 BEGIN = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 

@@ -12,6 +12,8 @@ from roost.cli.shapes import Commands
 
 from client.installation import Installation
 
+pytestmark = pytest.mark.slow
+
 CLIENT = Path(__file__).parents[2] / "client"
 
 

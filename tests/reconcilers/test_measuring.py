@@ -16,6 +16,8 @@ from support import platform
 from support.platform import Rig
 from support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 MIB = 1 << 20
 SCALING = {"autoscaling": {"min_replicas": 1, "max_replicas": 3, "cpu_utilization": 50, "memory_utilization": 75}}
 ALWAYS = (0, 1 << 40)

@@ -12,14 +12,13 @@ from typing import Any, NoReturn
 
 import httpx
 
-from roost_server.domain import errors
+from roost_server.domain import errors, jwks
 
 DISCOVERY = "/.well-known/openid-configuration"
 REFRESH_SECONDS, REFRESH_MIN_SECONDS, REFRESH_MAX_SECONDS = 300.0, 60.0, 3600.0
 """How long keys are good, unless the issuer says otherwise, within these bounds."""
 
 TIMEOUT_SECONDS = 5.0
-BYTES_MAX = 256 * 1024
 MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 SCHEMES = ("http://", "https://")
 
@@ -31,8 +30,10 @@ async def fetch(url: str) -> tuple[dict[str, Any], float]:
             metadata, _ = await _get(client, url)
             url = _where(url, metadata)
         keys, headers = await _get(client, url)
-    if not isinstance(keys.get("keys"), list):
-        _cannot(url, 'it answered something else than a JWK set, an object with a list "keys"')
+    try:
+        jwks.check(keys)
+    except ValueError as error:
+        _cannot(url, f"what it answered is {error}")
     return keys, refresh_seconds(headers.get("cache-control", ""))
 
 
@@ -77,8 +78,8 @@ async def _body(url: str, answer: httpx.Response) -> bytes:
     body = bytearray()
     async for piece in answer.aiter_raw():
         body += piece
-        if len(body) > BYTES_MAX:
-            _cannot(url, f"it answered more than {BYTES_MAX // 1024} KiB")
+        if len(body) > jwks.BYTES_MAX:
+            _cannot(url, f"it answered more than {jwks.BYTES_MAX // 1024} KiB")
     return bytes(body)
 
 

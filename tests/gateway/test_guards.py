@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from roost_server.domain.access import RateLimit
+from roost_server.domain.guards import NO_KEYS_YET
 from roost_server.domain.route import OPEN, Guard, Snapshot
 
 from gateway.issuer import AUDIENCE, bearer, guarded, key_set, public_key, token
@@ -262,7 +263,7 @@ async def test_requests_without_a_good_token_do_not_use_up_the_rate_limit(call):
 
 
 async def test_a_closed_route_lets_nobody_in_and_says_why(call):
-    why = "cannot check tokens: the keys at https://issuer.example could not be fetched yet"
+    why = NO_KEYS_YET
     answer = await call(Guard(closed=why), bearer())
     assert refused(answer) == (503, "keys_unavailable", why)
     assert answer.headers["retry-after"]

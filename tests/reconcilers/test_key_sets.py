@@ -253,12 +253,28 @@ async def test_metadata_that_names_no_keys_is_told(store: Store, theirs: Issuer,
     assert "its metadata names no jwks_uri" in (found.message or "")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/keys", "http://[/keys", "http://no-such-host.invalid/keys"])
+NOWHERE = [
+    "http://127.0.0.1:1/keys",
+    "http://[/keys",
+    "http://no-such-host.invalid/keys",
+    f"http://{'a' * 64}.com/keys",
+]
+
+
+@pytest.mark.parametrize("url", NOWHERE)
 async def test_an_issuer_that_is_not_there_is_told(store: Store, url: str) -> None:
     await ensure(store, url)
     async with running(store):
         found = await failed(store, url)
     assert (found.message or "").startswith(f"cannot fetch keys from {url}: ")
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "2852039166"])
+async def test_the_addresses_at_which_clouds_keep_credentials_are_not_asked(store: Store, host: str) -> None:
+    await ensure(store, f"http://{host}/latest/meta-data")
+    async with running(store):
+        found = await failed(store, f"http://{host}/latest/meta-data")
+    assert "link-local" in (found.message or "")
 
 
 async def test_an_issuer_that_says_nothing_is_not_waited_for_any_longer(

@@ -4,6 +4,7 @@ What was answered is never repeated in an error: the URL may lead to something t
 """
 
 import asyncio
+import ipaddress
 import json
 import re
 import ssl
@@ -60,14 +61,29 @@ def _where(url: str, metadata: dict[str, Any]) -> str:
 async def _get(client: httpx.AsyncClient, url: str) -> tuple[dict[str, Any], httpx.Headers]:
     """A JSON object and the answer's headers."""
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS), client.stream("GET", url, headers=_wanted()) as answer:
-            if answer.status_code != 200:
-                _cannot(url, f"it answered {answer.status_code}")
-            return _object(url, await _body(url, answer)), answer.headers
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await _refuse_link_local(url)
+            async with client.stream("GET", url, headers=_wanted()) as answer:
+                if answer.status_code != 200:
+                    _cannot(url, f"it answered {answer.status_code}")
+                return _object(url, await _body(url, answer)), answer.headers
     except (TimeoutError, httpx.TimeoutException):
         _cannot(url, f"it did not answer within {TIMEOUT_SECONDS:g} seconds")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         _cannot(url, str(error) or type(error).__name__)
+
+
+async def _refuse_link_local(url: str) -> None:
+    """Clouds serve the host's credentials there, which is nobody's issuer. A name that only a proxy knows passes."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(httpx.URL(url).host, None)
+    except UnicodeError:
+        _cannot(url, "its host is no name that there can be")
+    except OSError:
+        return
+    addresses = (ipaddress.ip_address(place[0]) for *_, place in found)
+    if any((getattr(one, "ipv4_mapped", None) or one).is_link_local for one in addresses):
+        _cannot(url, "it is at a link-local address, where no issuer is")
 
 
 def _wanted() -> dict[str, str]:

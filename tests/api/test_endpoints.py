@@ -9,6 +9,9 @@ from api.envelopes import refused
 
 ENDPOINTS = "/runtimes/agent/endpoints"
 JWT = {"mode": "jwt", "jwt": {"issuer": "https://issuer.example.com"}}
+DEEP: list[Any] = []
+for _ in range(500):
+    DEEP = [DEEP]
 
 
 @pytest.fixture
@@ -163,6 +166,11 @@ async def test_a_version_and_a_split_at_once_are_refused(http: httpx.AsyncClient
         ({"mode": "jwt", "jwt": {}}, "access.jwt"),
         ({"mode": "jwt", "jwt": {"issuer": "no-url"}}, "access.jwt"),
         ({"mode": "jwt", "jwt": {"jwks": {}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {"jwks": {"keys": [], "x": DEEP}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {"jwks": {"keys": ["k" * (256 << 10)]}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {**JWT["jwt"], "required_claims": {"a": ["x"] * 101}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {**JWT["jwt"], "required_claims": {"a": "x" * 513}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {**JWT["jwt"], "audiences": ["x" * 513]}}, "access.jwt"),
         ({"mode": "jwt", "jwt": {"jwks_uri": "file:///x"}}, "access.jwt.jwks_uri"),
         ({"allowed_cidrs": ["nonsense"]}, "access"),
         ({"rate_limit": {"requests": 0}}, "access.rate_limit.requests"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.waiting import eventually
 
 from api.envelopes import refused
 
@@ -212,3 +213,17 @@ async def test_endpoints_of_a_runtime_that_is_being_deleted_do_not_change(
     await http.delete("/runtimes/agent")
     answer = await http.post(ENDPOINTS, json={"name": "canary"})
     refused(answer, 404 if answer.status_code == 404 else 409)
+
+
+async def test_an_endpoint_says_why_the_keys_of_its_callers_cannot_be_had(
+    http: httpx.AsyncClient, agent: dict[str, Any]
+) -> None:
+    access = {"mode": "jwt", "jwt": {"jwks_uri": "http://127.0.0.1:1/keys"}}
+    made = await http.post("/runtimes/agent/endpoints?wait=30", json={"name": "partners", "access": access})
+    assert made.json()["routed"] is True
+
+    async def told() -> str | None:
+        shown: str | None = (await http.get("/runtimes/agent/endpoints/partners")).json()["message"]
+        return shown
+
+    assert "cannot fetch" in (await eventually(told) or "")

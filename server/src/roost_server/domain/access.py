@@ -101,6 +101,11 @@ class Access:
     )
     rate_limit: RateLimit | None = field(default=None, metadata=described("At most so many requests."))
 
+    @property
+    def keys_url(self) -> str | None:
+        """Where the keys of mode `jwt` are fetched from, if they are."""
+        return self.jwt.keys_url if self.jwt else None
+
     def __post_init__(self) -> None:
         if self.mode == "jwt" and self.jwt is None:
             raise ValueError('mode "jwt" needs jwt: say whose tokens are accepted')

@@ -158,7 +158,8 @@ async def stop(context: Context, caller: Caller, id_or_name: str) -> RuntimeView
         if runtime.wanted != Wanted.STOPPED:
             await canary_moves.abort_all(tx, runtime, "the runtime was stopped")
             await runtimes.update(tx, runtime, wanted=Wanted.STOPPED)
-            await runtimes.set_status(tx, runtime, Status.STOPPING)
+            if runtime.status != Status.STOPPED:  # as it is when all its endpoints were stopped
+                await runtimes.set_status(tx, runtime, Status.STOPPING)
             await events.record(tx, runtime.id, "runtime.stopping", "asked to stop")
         return await _asked(tx, caller, runtime, "runtime.stop")
 

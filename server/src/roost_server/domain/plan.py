@@ -103,14 +103,17 @@ def _wind_down(runtime: Runtime, endpoints: Sequence[Endpoint], replicas: Sequen
 
 
 def _counts(runtime: Runtime, running: Sequence[Endpoint], sizes: Mapping[int, Size]) -> dict[int, int]:
-    """How many replicas each version is to have: its own size, and enough for the share that it is to take over."""
+    """How many replicas each version is to have: its own size, and enough for the share that it is to take over.
+
+    That is told from the others, who carry the rest: its own size may already be what it is to grow to."""
     counts = {version: size.wanted for version, size in sizes.items()}
     for endpoint in running:
-        carrying = sum(sizes[version].wanted for version in endpoint.live)
         for version, weight in endpoint.shares(runtime.applied_version).items():
-            if endpoint.live.get(version, 0) < weight:
-                enough = min(sizes[version].most, math.ceil(carrying * weight / 100))
-                counts[version] = max(counts[version], enough)
+            has = endpoint.live.get(version, 0)
+            if has < weight:
+                others = sum(sizes[other].wanted for other in endpoint.live if other != version)
+                enough = math.ceil(others * weight / (100 - has))
+                counts[version] = max(counts[version], min(sizes[version].most, enough))
     return counts
 
 
@@ -125,7 +128,8 @@ def _moves(
     moves = {}
     for endpoint in endpoints:
         shares = endpoint.shares(runtime.applied_version)
-        if shares != endpoint.live and all(ready[version] >= counts[version] for version in shares):
+        growing = [version for version, weight in shares.items() if endpoint.live.get(version, 0) < weight]
+        if shares != endpoint.live and all(ready[version] >= counts[version] for version in growing):
             moves[endpoint.id] = _move(endpoint, shares, clock)
         elif endpoint.kept_until is not None and endpoint.kept_until <= clock.now:
             moves[endpoint.id] = Move(endpoint.live, endpoint.live_version)
@@ -133,17 +137,17 @@ def _moves(
 
 
 def _move(endpoint: Endpoint, shares: Weights, clock: Clock) -> Move:
-    """To `shares`. The version that served alone before is kept when another one now does."""
-    alone = next(iter(shares)) if len(shares) == 1 else None
-    replaced = endpoint.live_version
+    """To `shares`. The version that served alone before is kept when it serves no longer."""
     if not shares:
         return Move({}, None)
-    if alone is None or replaced is None or alone == replaced or clock.keep_seconds <= 0:
+    replaced = endpoint.live_version
+    alone = next(iter(shares)) if len(shares) == 1 else replaced
+    if replaced not in endpoint.live or replaced in shares or clock.keep_seconds <= 0:
         kept = None if endpoint.kept_version in shares else endpoint.kept_version
         until, sessions = (endpoint.kept_until, endpoint.kept_sessions) if kept is not None else (None, False)
-        return Move(shares, alone or replaced, kept, until, sessions)
+        return Move(shares, alone, kept, until, sessions)
     until = clock.now + timedelta(seconds=clock.keep_seconds)
-    return Move(shares, alone, replaced, until, kept_sessions=replaced in endpoint.live and len(endpoint.live) > 1)
+    return Move(shares, alone, replaced, until, kept_sessions=len(endpoint.live) > 1)
 
 
 def _as_it_is(endpoint: Endpoint) -> Move:

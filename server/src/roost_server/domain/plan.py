@@ -43,7 +43,8 @@ class Move:
 @dataclass(frozen=True)
 class Plan:
     """`start` names a version once per replica to insert; `moves` holds only the endpoints that change; `scale` the
-    versions that must be larger than decided before, to carry what they take over; `look_again` a time."""
+    versions that must be larger than decided before, to carry what they take over; `in_use` are the versions that are
+    needed or kept; `look_again` is a time."""
 
     status: Status
     reason: str | None = None
@@ -52,6 +53,7 @@ class Plan:
     stop: tuple[str, ...] = ()
     moves: dict[str, Move] = field(default_factory=dict)
     scale: dict[int, int] = field(default_factory=dict)
+    in_use: frozenset[int] = frozenset()
     look_again: datetime | None = None
     gone: bool = False
 
@@ -90,7 +92,8 @@ def decide(
         replicas,
     )
     scale = {version: counts[version] for version in needed if counts[version] != sizes[version].wanted}
-    return Plan(status, reason, message, start, stop, moves, scale, _soonest(after))
+    in_use = frozenset(needed | kept)
+    return Plan(status, reason, message, start, stop, moves, scale, in_use, _soonest(after))
 
 
 def _wind_down(runtime: Runtime, endpoints: Sequence[Endpoint], replicas: Sequence[Replica]) -> Plan:

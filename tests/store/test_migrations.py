@@ -37,8 +37,8 @@ def rows_of_the_first_release(connection: sa.Connection) -> None:
         insert("events", id=f"e{number}", runtime_id="r", type="x", message="", data={}, **STAMPS)
     insert("endpoints", id="d", runtime_id="r", name="DEFAULT", live_version=2, revision=1, **STAMPS)
     insert("endpoints", id="s", runtime_id="r", name="second", pinned_version=1, revision=1, **STAMPS)
-    counts = {"restarts": 0, "failures": 0, "probe_failures": 0, "phases": {}}
-    insert("replicas", id="b", runtime_id="r", version=2, status="ready", routed=True, **counts, queued_at=THEN, **STAMPS)
+    counts = {"restarts": 0, "failures": 0, "probe_failures": 0, "phases": {}, "queued_at": THEN}
+    insert("replicas", id="b", runtime_id="r", version=2, status="ready", routed=True, **counts, **STAMPS)
 
 
 async def test_what_was_there_before_goes_on_as_it_was(empty_database_url: str) -> None:

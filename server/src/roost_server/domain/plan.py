@@ -73,7 +73,7 @@ def decide(
     replicas: Sequence[Replica],
     clock: Clock,
 ) -> Plan:
-    """The plan. `sizes` has every version that an endpoint should serve, serves or keeps."""
+    """The plan. `sizes` has every version that an endpoint should serve or serves."""
     running = [endpoint for endpoint in endpoints if endpoint.wanted == Wanted.RUNNING]
     if runtime.wanted != Wanted.RUNNING or not running:
         return _wind_down(runtime, endpoints, replicas)

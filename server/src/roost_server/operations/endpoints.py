@@ -210,8 +210,8 @@ async def stop(context: Context, caller: Caller, runtime_name: str, name: str) -
 
 async def _stop_with_the_last(tx: Tx, runtime: Runtime) -> None:
     """A runtime none of whose endpoints is to serve has nothing to run for."""
-    its_endpoints = await endpoints.of(tx, runtime.id)
-    if runtime.wanted == Wanted.RUNNING and all(one.wanted == Wanted.STOPPED for one in its_endpoints):
+    none_serves = all(one.wanted == Wanted.STOPPED for one in await endpoints.of(tx, runtime.id))
+    if runtime.wanted == Wanted.RUNNING and runtime.status != Status.STOPPED and none_serves:
         await runtimes.set_status(tx, runtime, Status.STOPPING)
 
 

@@ -209,19 +209,19 @@ DRAINED = pool(LEAVING, version=4, weight=25)
 @pytest.mark.parametrize(
     ("pools", "leads_to", "context"),
     [
-        ((pool(ONE, version=3),), "h1/r/3", None),
-        ((pool(ONE, version=3, keeps=True),), "h1/r/3", None),
-        ((pool(ONE, version=3), pool(TWO, version=2, weight=0)), "h1/r/3", None),
+        ((pool(ONE, version=3),), "h1/r/3", ("3:100", "")),
+        ((pool(ONE, version=3, keeps=True),), "h1/r/3", ("3:100", "3")),
+        ((pool(ONE, version=3), pool(TWO, version=2, weight=0)), "h1/r/3", ("3:100", "")),
         ((pool(ONE, version=3), pool(TWO, version=2, weight=0, keeps=True)), "h1/r/3", ("3:100", "2")),
         ((pool(ONE, version=3, weight=75), pool(TWO, version=4, weight=25)), "", ("3:75,4:25", "")),
-        ((pool(ONE, version=3, weight=75), GONE), "h1/r/3", None),
-        ((pool(ONE, version=3, weight=75), DRAINED), "h1/r/3", None),
+        ((pool(ONE, version=3, weight=75), GONE), "h1/r/3", ("3:75", "")),
+        ((pool(ONE, version=3, weight=75), DRAINED), "h1/r/3", ("3:75", "")),
         ((pool(ONE, version=3, weight=0, keeps=True), DRAINED), None, ("", "3")),
         ((pool(ONE, version=3, weight=0), DRAINED), None, None),
         ((GONE,), None, None),
     ],
 )
-def test_only_versions_that_take_requests_get_any_and_only_where_there_is_a_choice_sessions_are_looked_up(
+def test_only_versions_that_take_requests_get_any_and_the_script_is_told_of_them(
     builder, pools, leads_to, context
 ):
     made = virtual_hosts(builder, split(*pools, name="e" * 36 + "-9000", why=STOPPED))["e" * 36 + "-9000"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import functools
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +13,7 @@ import pytest
 from roost_server.domain.route import Pool, Route, Snapshot
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
-from roost_server.operations.sessions import assign
+from roost_server.operations.sessions import Sessions
 from roost_server.store import endpoints, runtimes, workspaces
 from roost_server.store.store import Store, open_store
 
@@ -56,7 +55,7 @@ async def start(store: Store) -> AsyncIterator[Start]:
     made: list[EnvoyGateway] = []
 
     async def one(settings: GatewaySettings) -> EnvoyGateway:
-        made.append(EnvoyGateway(settings, functools.partial(assign, store)))
+        made.append(EnvoyGateway(settings, Sessions(store)))
         await made[-1].start()
         return made[-1]
 

@@ -40,6 +40,22 @@ def test_what_is_told_is_read():
     assert read("/e", f"weights={weights}&keeps={keeps}".encode(), b"s")[2:] == ({3: 75, 4: 25}, {1, 2})
 
 
+async def test_what_serves_alone_is_noted_and_nothing_else_is(tmp_path):
+    class Noting(ByHash):
+        def note(self, *told: object) -> None:
+            noted.append(told)
+
+    noted: list[object] = []
+    server = SessionsServer(tmp_path / "s.sock", Noting())
+    await server.start()
+    transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s.sock"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://sessions") as client:
+        answers = [await client.post(f"/e1?{query}", content=b"s") for query in ("serves=2", "serves=x", "weights=3:1")]
+    await server.close()
+    assert [answer.status_code for answer in answers] == [200, 503, 200]
+    assert noted == [("e1", "s", 2)]
+
+
 @pytest.fixture
 async def asking(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     server = SessionsServer(tmp_path / "s.sock", ByHash())

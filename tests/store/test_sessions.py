@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from roost_server.domain import errors
 from roost_server.domain.ids import new_id
 from roost_server.domain.sessions import choose
-from roost_server.operations.sessions import Sessions
+from roost_server.operations.sessions import Sessions, ToldSessions
 from roost_server.store import endpoints, runtimes, sessions
 from roost_server.store.leases import now
 from roost_server.store.store import Store
@@ -72,6 +72,52 @@ async def test_of_an_endpoint_that_is_gone_nothing_is_remembered(store: Store, e
     gone = new_id()
     assert await Sessions(store).assign(gone, "s", HALVES, set()) == choose("s", HALVES)
     assert await remembered(store, gone, "s") is None
+
+
+async def test_the_store_goes_before_what_was_told_and_that_before_the_weights(store: Store, endpoint: str) -> None:
+    keeper, chosen = Sessions(store), choose("s", HALVES)
+    other = 7 - chosen
+    keeper.note(endpoint, "s", other)
+    assert await keeper.assign(endpoint, "s", HALVES, set()) == other == await remembered(store, endpoint, "s")
+    keeper.note(endpoint, "s", chosen)
+    assert await keeper.assign(endpoint, "s", HALVES, set()) == other
+    assert await keeper.assign(endpoint, "another", HALVES, set()) == choose("another", HALVES)
+
+
+async def test_what_was_told_counts_when_the_stored_version_is_gone(store: Store, endpoint: str) -> None:
+    keeper = Sessions(store)
+    await keeper.assign(endpoint, "s", {2: 100}, set())
+    told = 7 - choose("s", HALVES)
+    keeper.note(endpoint, "s", told)
+    assert await keeper.assign(endpoint, "s", HALVES, set()) == told == await remembered(store, endpoint, "s")
+
+
+async def test_what_was_told_long_after_the_session_was_stored_is_newer(store: Store, endpoint: str) -> None:
+    keeper = Sessions(store)
+    await keeper.assign(endpoint, "s", {3: 100}, set())
+    await seen_before(store, timedelta(hours=3))
+    keeper.note(endpoint, "s", 4)
+    assert await keeper.assign(endpoint, "s", {3: 95, 4: 5}, set()) == 4 == await remembered(store, endpoint, "s")
+
+
+async def test_what_was_told_of_a_version_that_does_not_serve_is_no_answer(store: Store, endpoint: str) -> None:
+    keeper = Sessions(store)
+    keeper.note(endpoint, "s", 2)
+    assert await keeper.assign(endpoint, "s", HALVES, set()) == choose("s", HALVES)
+    assert await keeper.assign(endpoint, "new", {3: 100}, {2}) == 3
+
+
+def test_only_the_sessions_that_were_told_or_used_last_are_kept() -> None:
+    told = ToldSessions(most=2)
+    told.put("e", "one", 1)
+    told.put("e", "two", 1)
+    assert told.get("e", "one")
+    told.put("e", "three", 1)
+    kept = {session: told.get("e", session) is not None for session in ("one", "two", "three")}
+    assert kept == {"one": True, "two": False, "three": True}
+    told.put("e", "one", 2)
+    told.put("other", "one", 3)
+    assert [each and each.version for each in (told.get("e", "one"), told.get("e", "three"))] == [2, None]
 
 
 async def test_sessions_go_with_their_endpoint(store: Store, endpoint: str) -> None:

@@ -71,7 +71,7 @@ def enabled(route_id: str, serving: Sequence[Pool]) -> bytes:
         {pool.version for pool in serving if pool.keeps_sessions},
     )
     config = lua_pb2.LuaPerRoute()
-    config.filter_context.update({"endpoint": clusters.endpoint_of(route_id), "weights": weights, "keeps": keeps})
+    config.filter_context.update({"pools": f"{clusters.endpoint_of(route_id)};{weights};{keeps}"})
     host = route_components_pb2.VirtualHost()
     host.typed_per_filter_config[FILTER].Pack(config, deterministic=True)
     return wire.serialized(host)

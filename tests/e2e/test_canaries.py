@@ -120,27 +120,29 @@ def test_a_slow_version_goes_by_itself(deploy: Deploy, shared: Installation, tmp
         assert steady.failures == {}
 
 
-def test_a_good_version_takes_over_and_no_session_that_began_meanwhile_changes_its_version(
+def test_a_good_version_takes_over_and_no_session_from_before_or_meanwhile_changes_its_version(
     own: Callable[..., Installation], tmp_path: Path
 ) -> None:
     roost = own(rollback_seconds="600").start()
     runtime = two_versions(lambda **options: roost.client.runtimes.create("sessions", **options))
-    with load(roost, runtime, tmp_path) as steady:
+    with load(roost, runtime, tmp_path) as steady, sessions(roost, runtime) as calling:
+        until(lambda: calling.rounds > 0, 60)
+        before = set(calling.versions)
         canary = runtime.start_canary(2, interval_seconds=4)
         until(lambda: whoami(runtime)["version"] == "2", 120)
-        with sessions(roost, runtime) as calling:
-            for weight in (5, 25, 50):
-                until(lambda weight=weight: at(canary, weight), 120)
-                calling.more()
-            canary.wait(120)
-            rounds = calling.rounds
-            until(lambda: calling.rounds > rounds + 2, 60)
-            steady.progress()
+        for weight in (5, 25, 50):
+            until(lambda weight=weight: at(canary, weight), 120)
+            calling.more()
+        canary.wait(120)
+        rounds = calling.rounds
+        until(lambda: calling.rounds > rounds + 2, 60)
+        steady.progress()
         steady.end()
         assert steady.failures == {}
     assert (canary.status, runtime.refresh().applied_version) == ("succeeded", 2)
     changed = {session: versions for session, versions in calling.versions.items() if len(versions) > 1}
     assert changed == {}
+    assert len(before) == SESSIONS and {*before} == {each for each in before if calling.versions[each] == {"1"}}
     assert {version for versions in calling.versions.values() for version in versions} == {"1", "2"}
     assert versions_that_served(runtime)[2] == 100
 

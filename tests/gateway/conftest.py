@@ -1,13 +1,16 @@
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
+from roost_server.operations.sessions import Sessions
+from roost_server.store import endpoints, runtimes, workspaces
+from roost_server.store.store import Store, open_store
 
 
 def free_port() -> int:
@@ -54,3 +57,55 @@ async def client(settings: GatewaySettings) -> AsyncIterator[Callable[[str], htt
     yield for_host
     for each in made:
         await each.aclose()
+
+
+@pytest.fixture
+async def store(migrated_file: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    shutil.copyfile(migrated_file, tmp_path / "roost.db")
+    opened = open_store(f"sqlite:///{tmp_path}/roost.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def endpoint(store: Store) -> str:
+    """The id of an endpoint that the store knows."""
+    async with store.write() as tx:
+        workspace = await workspaces.create(tx, "org", "ws")
+        runtime = await runtimes.insert(tx, workspace.id, "agent", "", {})
+        return (await endpoints.insert(tx, runtime.id, "DEFAULT", is_default=True)).id
+
+
+class Remembering(Sessions):
+    """Remembers sessions in the store, and lists what it was told of them: (endpoint, session, version)."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.told: list[tuple[str, str, int]] = []
+
+    def note(self, endpoint_id: str, session: str, version: int) -> None:
+        super().note(endpoint_id, session, version)
+        self.told.append((endpoint_id, session, version))
+
+
+@pytest.fixture
+def sessions(store: Store) -> Remembering:
+    return Remembering(store)
+
+
+Start = Callable[[GatewaySettings], Awaitable[EnvoyGateway]]
+
+
+@pytest.fixture
+async def start(sessions: Remembering) -> AsyncIterator[Start]:
+    """Starts gateways whose sessions are remembered; their Envoys are ended at the end."""
+    made: list[EnvoyGateway] = []
+
+    async def one(settings: GatewaySettings) -> EnvoyGateway:
+        made.append(EnvoyGateway(settings, sessions))
+        await made[-1].start()
+        return made[-1]
+
+    yield one
+    for each in made:
+        await each.close(stop_traffic=True)

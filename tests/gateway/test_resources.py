@@ -209,21 +209,19 @@ DRAINED = pool(LEAVING, version=4, weight=25)
 @pytest.mark.parametrize(
     ("pools", "leads_to", "context"),
     [
-        ((pool(ONE, version=3),), "h1/r/3", None),
-        ((pool(ONE, version=3, keeps=True),), "h1/r/3", None),
-        ((pool(ONE, version=3), pool(TWO, version=2, weight=0)), "h1/r/3", None),
+        ((pool(ONE, version=3),), "h1/r/3", ("3:100", "")),
+        ((pool(ONE, version=3, keeps=True),), "h1/r/3", ("3:100", "3")),
+        ((pool(ONE, version=3), pool(TWO, version=2, weight=0)), "h1/r/3", ("3:100", "")),
         ((pool(ONE, version=3), pool(TWO, version=2, weight=0, keeps=True)), "h1/r/3", ("3:100", "2")),
         ((pool(ONE, version=3, weight=75), pool(TWO, version=4, weight=25)), "", ("3:75,4:25", "")),
-        ((pool(ONE, version=3, weight=75), GONE), "h1/r/3", None),
-        ((pool(ONE, version=3, weight=75), DRAINED), "h1/r/3", None),
+        ((pool(ONE, version=3, weight=75), GONE), "h1/r/3", ("3:75", "")),
+        ((pool(ONE, version=3, weight=75), DRAINED), "h1/r/3", ("3:75", "")),
         ((pool(ONE, version=3, weight=0, keeps=True), DRAINED), None, ("", "3")),
         ((pool(ONE, version=3, weight=0), DRAINED), None, None),
         ((GONE,), None, None),
     ],
 )
-def test_only_versions_that_take_requests_get_any_and_only_where_there_is_a_choice_sessions_are_looked_up(
-    builder, pools, leads_to, context
-):
+def test_only_versions_that_take_requests_get_any_and_the_script_is_told_of_them(builder, pools, leads_to, context):
     made = virtual_hosts(builder, split(*pools, name="e" * 36 + "-9000", why=STOPPED))["e" * 36 + "-9000"]
     last = made.routes[-1]
     assert last.HasField("direct_response") == (leads_to is None)
@@ -236,8 +234,9 @@ def sticky_context(host) -> tuple[str, str] | None:
     config = lua_pb2.LuaPerRoute()
     if not host.typed_per_filter_config["envoy.filters.http.lua"].Unpack(config):
         return None
-    assert config.filter_context["endpoint"] == "e" * 36
-    return config.filter_context["weights"], config.filter_context["keeps"]
+    endpoint, weights, keeps = config.filter_context["pools"].split(";")
+    assert endpoint == "e" * 36
+    return weights, keeps
 
 
 def addresses(assignment) -> list[str]:

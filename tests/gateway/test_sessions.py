@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -11,7 +11,7 @@ from roost_server.domain import errors
 from roost_server.domain.route import Route, Snapshot
 from roost_server.domain.sessions import choose
 from roost_server.gateway.envoy import EnvoyGateway
-from roost_server.gateway.sessions import Question, SessionsServer, by_hash, read, told
+from roost_server.gateway.sessions import ByHash, Question, SessionsServer, read, told
 
 from gateway.stories import HOST, backend, pool
 from gateway.upstreams import Agent, agent, named
@@ -40,9 +40,25 @@ def test_what_is_told_is_read():
     assert read("/e", f"weights={weights}&keeps={keeps}".encode(), b"s")[2:] == ({3: 75, 4: 25}, {1, 2})
 
 
+async def test_what_serves_alone_is_noted_and_nothing_else_is(tmp_path):
+    class Noting(ByHash):
+        def note(self, *told: object) -> None:
+            noted.append(told)
+
+    noted: list[object] = []
+    server = SessionsServer(tmp_path / "s.sock", Noting())
+    await server.start()
+    transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s.sock"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://sessions") as client:
+        answers = [await client.post(f"/e1?{query}", content=b"s") for query in ("serves=2", "serves=x", "weights=3:1")]
+    await server.close()
+    assert [answer.status_code for answer in answers] == [200, 503, 200]
+    assert noted == [("e1", "s", 2)]
+
+
 @pytest.fixture
 async def asking(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    server = SessionsServer(tmp_path / "s.sock", by_hash)
+    server = SessionsServer(tmp_path / "s.sock", ByHash())
     await server.start()
     transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s.sock"))
     async with httpx.AsyncClient(transport=transport, base_url="http://sessions") as client:
@@ -64,7 +80,7 @@ async def test_a_question_that_has_no_answer_is_503(asking, query):
 async def test_the_socket_is_for_the_owner_alone_and_replaces_one_that_is_left(tmp_path):
     path = tmp_path / "s.sock"
     path.touch()
-    server = SessionsServer(path, by_hash)
+    server = SessionsServer(path, ByHash())
     await server.start()
     assert path.is_socket()
     assert path.stat().st_mode & 0o077 == 0
@@ -73,7 +89,7 @@ async def test_the_socket_is_for_the_owner_alone_and_replaces_one_that_is_left(t
 
 async def test_a_socket_that_cannot_be_is_an_error(tmp_path):
     with pytest.raises(OSError, match="path"):
-        await SessionsServer(tmp_path / ("x" * 120), by_hash).start()
+        await SessionsServer(tmp_path / ("x" * 120), ByHash()).start()
 
 
 def halves(one: Agent, two: Agent) -> Snapshot:
@@ -92,6 +108,13 @@ async def test_envoy_decides_by_the_same_hash_while_no_server_answers(gateway, c
             for _ in range(2):
                 answer = await caller.get("/", headers={"x-roost-session-id": session})
                 assert (session, answer.text) == (session, expected)
+
+
+class Answering(ByHash):
+    """Assigns as it is told to."""
+
+    def __init__(self, assign: Callable[..., Awaitable[int]]) -> None:
+        self.assign = assign  # type: ignore[method-assign]
 
 
 async def unavailable(*_: object) -> int:
@@ -114,7 +137,7 @@ async def silent(*_: object) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("assign", [unavailable, broken, unknown, silent])
 async def test_a_server_that_has_no_good_answer_fails_no_request(settings, client, assign):
-    gateway = EnvoyGateway(settings, assign)
+    gateway = EnvoyGateway(settings, Answering(assign))
     await gateway.start()
     try:
         async with agent(named("3")) as three, agent(named("4")) as four:
@@ -131,10 +154,10 @@ async def test_a_large_body_waits_for_the_answer(settings, client):
     async def slow(endpoint_id: str, session: str, weights: dict[int, int], keeps: set[int]) -> int:
         arrived.set()
         await go.wait()
-        return await by_hash(endpoint_id, session, weights, keeps)
+        return await ByHash().assign(endpoint_id, session, weights, keeps)
 
     arrived, go = asyncio.Event(), asyncio.Event()
-    gateway = EnvoyGateway(settings, slow)
+    gateway = EnvoyGateway(settings, Answering(slow))
     await gateway.start()
     try:
         async with agent(named("3")) as three, agent(named("4")) as four:

@@ -2,21 +2,13 @@
 
 import asyncio
 import dataclasses
-import functools
-import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx
 import pytest
 from roost_server.domain.route import Pool, Route, Snapshot
-from roost_server.gateway.envoy import EnvoyGateway
-from roost_server.gateway.settings import GatewaySettings
-from roost_server.operations.sessions import assign
-from roost_server.store import endpoints, runtimes, workspaces
-from roost_server.store.store import Store, open_store
 
 from gateway.callers import progress, steady_traffic
 from gateway.stories import HOST, STOPPED, backend, eventually, pool
@@ -28,41 +20,6 @@ pytestmark = pytest.mark.slow
 PORT_HOST = "9000.localhost"
 NAMES = ("x-roost-session-id", "x-greennode-agentbase-session-id")
 SESSIONS = [f"session-{n}" for n in range(30)]
-
-
-@pytest.fixture
-async def store(migrated_file: Path, tmp_path: Path) -> AsyncIterator[Store]:
-    shutil.copyfile(migrated_file, tmp_path / "roost.db")
-    opened = open_store(f"sqlite:///{tmp_path}/roost.db")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def endpoint(store: Store) -> str:
-    """The id of an endpoint that the store knows."""
-    async with store.write() as tx:
-        workspace = await workspaces.create(tx, "org", "ws")
-        runtime = await runtimes.insert(tx, workspace.id, "agent", "", {})
-        return (await endpoints.insert(tx, runtime.id, "DEFAULT", is_default=True)).id
-
-
-Start = Callable[[GatewaySettings], Awaitable[EnvoyGateway]]
-
-
-@pytest.fixture
-async def start(store: Store) -> AsyncIterator[Start]:
-    """Starts gateways whose sessions are remembered; their Envoys are ended at the end."""
-    made: list[EnvoyGateway] = []
-
-    async def one(settings: GatewaySettings) -> EnvoyGateway:
-        made.append(EnvoyGateway(settings, functools.partial(assign, store)))
-        await made[-1].start()
-        return made[-1]
-
-    yield one
-    for each in made:
-        await each.close(stop_traffic=True)
 
 
 @asynccontextmanager

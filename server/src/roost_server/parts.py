@@ -12,7 +12,7 @@ from roost_server.engines.engine import Engine, Hosted, Images, Reachable
 from roost_server.engines.simulated import SimulatedEngine, SimulatedImages
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.gateway import Gateway
-from roost_server.gateway.sessions import Assign, by_hash
+from roost_server.gateway.sessions import Keeper
 from roost_server.gateway.settings import GatewaySettings
 from roost_server.gateway.simulated import SimulatedGateway
 from roost_server.settings import Settings
@@ -57,8 +57,8 @@ def oci_settings(settings: Settings) -> OciSettings:
     )
 
 
-def build_gateway(settings: Settings, assign: Assign = by_hash) -> Gateway:
-    """`assign` says which version of an endpoint a session belongs to."""
+def build_gateway(settings: Settings, keeper: Keeper | None = None) -> Gateway:
+    """`keeper` knows to which version of an endpoint a session belongs."""
     if settings.gateway == "simulated" or (settings.gateway == "auto" and settings.engine == "simulated"):
         return SimulatedGateway()
     return EnvoyGateway(
@@ -74,7 +74,7 @@ def build_gateway(settings: Settings, assign: Assign = by_hash) -> Gateway:
             tls_key=settings.tls_key,
             otlp_endpoint=settings.otlp_endpoint,
         ),
-        assign,
+        keeper,
     )
 
 

@@ -8,7 +8,6 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,9 +23,10 @@ from roost_server.dialects import agentbase
 from roost_server.domain import errors
 from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
-from roost_server.operations import sessions, setup
+from roost_server.operations import setup
 from roost_server.operations.capacity import Capacity
 from roost_server.operations.context import Context
+from roost_server.operations.sessions import Sessions
 from roost_server.reconcilers import replica_work
 from roost_server.reconcilers.canaries import CanariesReconciler
 from roost_server.reconcilers.chores import ChoresReconciler
@@ -157,7 +157,7 @@ class Server:
         settings = self.settings
         store = await self._open_store(stack)
         engine, images = parts.build_engine(settings)
-        gateway = parts.build_gateway(settings, partial(sessions.assign, store))
+        gateway = parts.build_gateway(settings, Sessions(store))
         await parts.start(engine)
         stack.push_async_callback(parts.close, engine)
         await gateway.start()

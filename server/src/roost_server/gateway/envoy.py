@@ -14,7 +14,7 @@ from roost_server.gateway.admin import Address, Admin
 from roost_server.gateway.counting import TrafficCounter
 from roost_server.gateway.process import EnvoyProcess
 from roost_server.gateway.resources.catalog import Builder
-from roost_server.gateway.sessions import Assign, SessionsServer, by_hash
+from roost_server.gateway.sessions import ByHash, Keeper, SessionsServer
 from roost_server.gateway.settings import GatewaySettings
 from roost_server.gateway.tls import Tls
 from roost_server.gateway.xds import XdsServer
@@ -26,12 +26,12 @@ log = structlog.get_logger(__name__)
 
 
 class EnvoyGateway:
-    """Satisfies `gateway.Gateway`. `start` comes first; `close` lets go of Envoy, which keeps serving. `assign` says to
-    which version a session belongs."""
+    """Satisfies `gateway.Gateway`. `start` comes first; `close` lets go of Envoy, which keeps serving. `keeper`
+    knows to which version a session belongs."""
 
-    def __init__(self, settings: GatewaySettings, assign: Assign = by_hash) -> None:
+    def __init__(self, settings: GatewaySettings, keeper: Keeper | None = None) -> None:
         self._settings = settings
-        self._sessions = SessionsServer(settings.sessions_socket, assign)
+        self._sessions = SessionsServer(settings.sessions_socket, keeper or ByHash())
         self._process = EnvoyProcess(settings, self._envoy_started)
         self.admin = Admin(settings.admin_socket)
         self._counter = TrafficCounter(self.admin)

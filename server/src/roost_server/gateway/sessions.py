@@ -3,13 +3,16 @@
 `POST /<endpoint id>?weights=3:75,4:25&keeps=2` with the session id as body is answered with the version's number. Envoy
 remembers the answer, and decides by itself when there is none in time. `guess=3` says what it decided before, or was
 told long ago: that counts unless something else is remembered here.
+
+`POST /<endpoint id>?serves=2` says that the session was served by this version while no other one served the endpoint.
+Envoy waits for no answer.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
 import structlog
@@ -17,18 +20,31 @@ import uvicorn
 
 from roost_server.domain import errors, sessions
 
-Assign = Callable[[str, str, dict[int, int], set[int]], Awaitable[int]]
-"""Endpoint id, session, percent of new sessions by version, versions that keep theirs → the session's version."""
-
 ANSWER_SECONDS, STOP_SECONDS = 1.0, 1
 """Envoy waits for an answer a quarter of a second."""
 
 log = structlog.get_logger(__name__)
 
 
-async def by_hash(endpoint_id: str, session: str, weights: dict[int, int], keeps: set[int]) -> int:
+class Keeper(Protocol):
+    """Knows to which version sessions belong."""
+
+    async def assign(self, endpoint_id: str, session: str, weights: dict[int, int], keeps: set[int]) -> int:
+        """The session's version. `weights` are percent of new sessions by version, `keeps` the versions that keep
+        theirs. Raises of the error tree when there is none."""
+
+    def note(self, endpoint_id: str, session: str, version: int) -> None:
+        """The session was served by this version, which served the endpoint alone."""
+
+
+class ByHash:
     """Remembers nothing: the version depends on the weights of the moment."""
-    return sessions.choose(session, weights)
+
+    async def assign(self, endpoint_id: str, session: str, weights: dict[int, int], keeps: set[int]) -> int:
+        return sessions.choose(session, weights)
+
+    def note(self, endpoint_id: str, session: str, version: int) -> None:
+        pass
 
 
 class Question(NamedTuple):
@@ -41,9 +57,9 @@ class Question(NamedTuple):
 class SessionsServer:
     """`start` listens in place of a server that is gone, or raises OSError; `close` ends it and may be called twice."""
 
-    def __init__(self, path: Path, assign: Assign) -> None:
+    def __init__(self, path: Path, keeper: Keeper) -> None:
         self._path = path
-        self._assign = assign
+        self._keeper = keeper
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -77,13 +93,24 @@ class SessionsServer:
         body = await _body(receive)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                version = await self._assign(*read(scope["path"], scope["query_string"], body))
-            status, text = 200, str(version)
+                status, text = 200, await self._answer(scope["path"], scope["query_string"], body)
         except (errors.RoostError, ValueError, TimeoutError) as error:
             log.debug("cannot tell a session's version", path=scope["path"], error=repr(error))
             status, text = errors.Unavailable.code, "none"
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": text.encode()})
+
+    async def _answer(self, path: str, query: bytes, body: bytes) -> str:
+        if (version := serves(query)) is not None:
+            self._keeper.note(path.removeprefix("/"), body.decode("latin-1"), version)
+            return str(version)
+        return str(await self._keeper.assign(*read(path, query, body)))
+
+
+def serves(query: bytes) -> int | None:
+    """The version that Envoy says to serve alone, if it says so. Raises ValueError."""
+    said = parse_qs(query.decode()).get("serves")
+    return int(said[0]) if said else None
 
 
 def read(path: str, query: bytes, body: bytes) -> Question:

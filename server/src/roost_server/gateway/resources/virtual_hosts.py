@@ -46,10 +46,9 @@ def virtual_host(route: Route, hosts: Iterable[str], ready: Sequence[Pool], guar
     refusal = guard.closed or route.unavailable or NO_BACKEND
     rules = _forwarding(route.id, weighted) if weighted else [_refusing(refusal)]
     names = wire.serialized(route_components_pb2.VirtualHost(name=route.id, domains=list(hosts)))
-    sticky = b""
     if serving != weighted or len(serving) > 1:
         rules = [*_kept(route.id, serving), *rules]
-        sticky = stickiness.enabled(route.id, serving)
+    sticky = stickiness.enabled(route.id, serving) if serving else b""
     return wire.field(VIRTUAL_HOSTS, names + guard.fields + _default_retry() + sticky + wire.fields(RULES, rules))
 
 

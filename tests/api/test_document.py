@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from roost_server import server
 from roost_server.api.context import Api
-from roost_server.dialects import agentbase
+from roost_server.dialects.agentbase import dialect
 
 HEALTH = {"/healthz", "/readyz", "/metrics"}
 OAUTH = {"/oauth/token", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"}
@@ -35,7 +35,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 
 
 def of_a_dialect(path: str) -> bool:
-    return agentbase.DIALECT.owns(path)
+    return dialect.DIALECT.owns(path)
 
 
 def test_every_route_names_its_access_rule(document: dict[str, Any]) -> None:

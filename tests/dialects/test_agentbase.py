@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from roost_server.dialects.agentbase_shown import ENDPOINT_STATES, STATES
+from roost_server.dialects.agentbase.shown import ENDPOINT_STATES, STATES
 from roost_server.domain.endpoint import EndpointStatus
 from roost_server.domain.runtime import Status
 from support.installation import until

@@ -19,7 +19,7 @@ from roost_server import parts
 from roost_server.api import app
 from roost_server.api.context import Api
 from roost_server.api.protocol import EnvelopeProtocol
-from roost_server.dialects import agentbase
+from roost_server.dialects.agentbase import dialect
 from roost_server.domain import errors
 from roost_server.engines.engine import Engine, Images, Watches
 from roost_server.gateway.gateway import Gateway
@@ -193,7 +193,7 @@ class _HttpServer(uvicorn.Server):
 
 def application(api: Api) -> FastAPI:
     """The native API and the dialects, joined."""
-    return app.build(api, [agentbase.DIALECT])
+    return app.build(api, [dialect.DIALECT])
 
 
 def uvicorn_of(api: Api) -> uvicorn.Server:

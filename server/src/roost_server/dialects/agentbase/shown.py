@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from roost_server.dialects import agentbase_models as models
-from roost_server.dialects.agentbase_context import Parts
-from roost_server.dialects.agentbase_specs import POC, inbound, spec
+from roost_server.dialects.agentbase import models
+from roost_server.dialects.agentbase.context import Parts
+from roost_server.dialects.agentbase.specs import POC, inbound, spec
 from roost_server.domain.endpoint import EndpointStatus
 from roost_server.domain.flavor import Flavor
 from roost_server.domain.runtime import Event, Status

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-from roost_server.dialects import agentbase_models as models
+from roost_server.dialects.agentbase import models
 from roost_server.domain import config as domain
 from roost_server.domain import errors, image
 from roost_server.domain.access import Access, Jwt

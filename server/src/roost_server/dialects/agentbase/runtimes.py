@@ -2,10 +2,8 @@
 
 from fastapi import APIRouter, Response
 
-from roost_server.dialects import agentbase_models as models
-from roost_server.dialects import agentbase_shown as shown
-from roost_server.dialects import agentbase_specs as specs
-from roost_server.dialects.agentbase_context import (
+from roost_server.dialects.agentbase import models, shown, specs
+from roost_server.dialects.agentbase.context import (
     CallerOf,
     IdempotentCaller,
     ListResponse,
@@ -15,7 +13,7 @@ from roost_server.dialects.agentbase_context import (
     RuntimeId,
     listed,
 )
-from roost_server.dialects.agentbase_errors import documented
+from roost_server.dialects.agentbase.errors import documented
 from roost_server.domain import errors
 from roost_server.domain.access import Access
 from roost_server.operations import deployments, runtimes, service_accounts

@@ -4,9 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from roost_server.dialects import agentbase_models as models
-from roost_server.dialects import agentbase_shown as shown
-from roost_server.dialects.agentbase_context import (
+from roost_server.dialects.agentbase import models, shown
+from roost_server.dialects.agentbase.context import (
     CallerOf,
     EndpointId,
     IdempotentCaller,
@@ -17,7 +16,7 @@ from roost_server.dialects.agentbase_context import (
     RuntimeId,
     listed,
 )
-from roost_server.dialects.agentbase_errors import documented
+from roost_server.dialects.agentbase.errors import documented
 from roost_server.domain import errors
 from roost_server.domain.access import Access
 from roost_server.operations import deployments, endpoints

@@ -9,13 +9,13 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from roost_server.dialects import (
-    agentbase_endpoints,
-    agentbase_errors,
-    agentbase_flavors,
-    agentbase_observing,
-    agentbase_runtimes,
-    agentbase_tokens,
+from roost_server.dialects.agentbase import (
+    endpoints,
+    errors,
+    flavors,
+    observing,
+    runtimes,
+    tokens,
 )
 from roost_server.domain.errors import RoostError
 
@@ -33,12 +33,12 @@ class AgentBase:
         return path.startswith(PREFIXES)
 
     def answer(self, error: RoostError, request_id: str) -> tuple[int, dict[str, Any]]:
-        return agentbase_errors.answer(error, request_id)
+        return errors.answer(error, request_id)
 
 
 def _join() -> APIRouter:
     router = APIRouter(tags=["agentbase"])
-    for room in (agentbase_runtimes, agentbase_endpoints, agentbase_observing, agentbase_flavors, agentbase_tokens):
+    for room in (runtimes, endpoints, observing, flavors, tokens):
         router.include_router(room.router)
     return router
 

@@ -4,10 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from roost_server.dialects import agentbase_models as models
-from roost_server.dialects import agentbase_shown as shown
-from roost_server.dialects.agentbase_context import CallerOf, PartsOf
-from roost_server.dialects.agentbase_errors import documented
+from roost_server.dialects.agentbase import models, shown
+from roost_server.dialects.agentbase.context import CallerOf, PartsOf
+from roost_server.dialects.agentbase.errors import documented
 from roost_server.store import flavors
 
 router = APIRouter()

@@ -9,10 +9,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from roost_server.dialects import agentbase_models as models
-from roost_server.dialects import agentbase_shown as shown
-from roost_server.dialects.agentbase_context import CallerOf, EndpointId, Parts, PartsOf, RuntimeId
-from roost_server.dialects.agentbase_errors import documented
+from roost_server.dialects.agentbase import models, shown
+from roost_server.dialects.agentbase.context import CallerOf, EndpointId, Parts, PartsOf, RuntimeId
+from roost_server.dialects.agentbase.errors import documented
 from roost_server.domain import errors, series
 from roost_server.domain.errors import FieldError
 from roost_server.domain.log import LogLine, LogQuery

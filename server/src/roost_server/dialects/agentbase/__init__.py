@@ -1,0 +1,1 @@
+"""AgentBase's wire format; `dialect.py` joins the parts."""

@@ -13,10 +13,13 @@ from roost_server.operations.access_tokens import RUNTIME_SCOPE, WORKSPACE_SCOPE
 from roost_server.operations.caller import hash_token
 from roost_server.server import application
 from roost_server.store import signing_keys, workspaces
+from structlog.testing import capture_logs
 from support.platform import TOKEN, Rig
 
 from api.conftest import BASE
 from api.envelopes import refused
+
+pytestmark = pytest.mark.slow
 
 ROOT = "http://roost.test"
 GRANT = {"grant_type": oauth.GRANT}
@@ -124,6 +127,20 @@ async def test_one_accounts_secret_is_not_anothers(
     other = await credentials(http, "other")
     unknown(await public.post("/oauth/token", data=GRANT, auth=(account[0], other[1])))
     unknown(await public.post("/oauth/token", data=GRANT, auth=(account[0], TOKEN)))
+
+
+async def test_a_caller_who_goes_away_is_no_bug(served: FastAPI) -> None:
+    scope = {"type": "http", "method": "POST", "path": "/oauth/token", "query_string": b"", "headers": []}
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def nowhere(message: Any) -> None:
+        raise AssertionError("nobody is there to be answered")
+
+    with capture_logs() as logs:
+        await served(scope, gone, nowhere)
+    assert [entry["log_level"] for entry in logs] == ["debug"]
 
 
 async def test_the_request_is_judged_before_the_client(public: httpx.AsyncClient, account: Credentials) -> None:

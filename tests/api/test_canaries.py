@@ -8,6 +8,8 @@ from support.waiting import eventually
 
 from api.envelopes import refused
 
+pytestmark = pytest.mark.slow
+
 CANARIES = "/runtimes/agent/canaries"
 FIELDS = {
     "id", "endpoint", "endpoint_id", "from_version", "to_version", "steps", "interval_seconds", "max_error_rate",

@@ -6,9 +6,10 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from roost_server.domain.guards import NO_KEYS_YET
 from roost_server.domain.route import OPEN, Guard, JwtCheck
 from roost_server.operations.endpoint_tokens import MOST_TOKENS
-from roost_server.store import endpoint_tokens, service_accounts
+from roost_server.store import endpoint_tokens, key_sets, service_accounts
 from support.platform import Rig
 from support.waiting import eventually
 
@@ -77,6 +78,7 @@ async def test_a_name_is_given_once_until_its_token_is_gone_or_over(
         ("name", {"name": ""}),
         ("name", {"name": "x" * 101}),
         ("name", {"name": "a\0b"}),
+        ("name", {"name": "a\nb"}),
         ("expires_in_seconds", {"name": "a", "expires_in_seconds": 0}),
         ("expires_in_seconds", {"name": "a", "expires_in_seconds": 1 << 40}),
         ("expires_in_seconds", {"name": "a", "expires_in_seconds": "60"}),
@@ -147,10 +149,13 @@ async def _is(rig: Rig, ids: set[str]) -> bool:
 async def test_others_keys_are_fetched_once_an_endpoint_names_them(
     http: httpx.AsyncClient, agent: dict[str, Any], rig: Rig
 ) -> None:
-    access = {"mode": "jwt", "jwt": {"jwks_uri": "http://127.0.0.1:9/keys"}}
+    url = "http://127.0.0.1:9/keys"
+    access = {"mode": "jwt", "jwt": {"jwks_uri": url}}
     await http.patch("/runtimes/agent/endpoints/DEFAULT", json={"access": access})
 
-    async def is_closed() -> bool:
-        return "http://127.0.0.1:9/keys" in ((await guard(rig)).closed or "")
+    async def is_closed_for_want_of_keys() -> bool:
+        async with rig.store.read() as tx:
+            found = await key_sets.find(tx, url)
+        return (await guard(rig)).closed == NO_KEYS_YET and found is not None and url in (found.message or "")
 
-    await eventually(is_closed)
+    await eventually(is_closed_for_want_of_keys)

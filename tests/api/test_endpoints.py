@@ -4,11 +4,15 @@ from typing import Any
 
 import httpx
 import pytest
+from support.waiting import eventually
 
 from api.envelopes import refused
 
 ENDPOINTS = "/runtimes/agent/endpoints"
 JWT = {"mode": "jwt", "jwt": {"issuer": "https://issuer.example.com"}}
+DEEP: list[Any] = []
+for _ in range(500):
+    DEEP = [DEEP]
 
 
 @pytest.fixture
@@ -163,6 +167,11 @@ async def test_a_version_and_a_split_at_once_are_refused(http: httpx.AsyncClient
         ({"mode": "jwt", "jwt": {}}, "access.jwt"),
         ({"mode": "jwt", "jwt": {"issuer": "no-url"}}, "access.jwt"),
         ({"mode": "jwt", "jwt": {"jwks": {}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {"jwks": {"keys": [], "x": DEEP}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {"jwks": {"keys": ["k" * (256 << 10)]}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {**JWT["jwt"], "required_claims": {"a": ["x"] * 101}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {**JWT["jwt"], "required_claims": {"a": "x" * 513}}}, "access.jwt"),
+        ({"mode": "jwt", "jwt": {**JWT["jwt"], "audiences": ["x" * 513]}}, "access.jwt"),
         ({"mode": "jwt", "jwt": {"jwks_uri": "file:///x"}}, "access.jwt.jwks_uri"),
         ({"allowed_cidrs": ["nonsense"]}, "access"),
         ({"rate_limit": {"requests": 0}}, "access.rate_limit.requests"),
@@ -204,3 +213,17 @@ async def test_endpoints_of_a_runtime_that_is_being_deleted_do_not_change(
     await http.delete("/runtimes/agent")
     answer = await http.post(ENDPOINTS, json={"name": "canary"})
     refused(answer, 404 if answer.status_code == 404 else 409)
+
+
+async def test_an_endpoint_says_why_the_keys_of_its_callers_cannot_be_had(
+    http: httpx.AsyncClient, agent: dict[str, Any]
+) -> None:
+    access = {"mode": "jwt", "jwt": {"jwks_uri": "http://127.0.0.1:1/keys"}}
+    made = await http.post("/runtimes/agent/endpoints?wait=30", json={"name": "partners", "access": access})
+    assert made.json()["routed"] is True
+
+    async def told() -> str | None:
+        shown: str | None = (await http.get("/runtimes/agent/endpoints/partners")).json()["message"]
+        return shown
+
+    assert "cannot fetch" in (await eventually(told) or "")

@@ -10,6 +10,8 @@ from support.platform import TOKEN, Rig
 
 from api.envelopes import refused
 
+pytestmark = pytest.mark.slow
+
 DOOR = "10.213.0.1"
 BASE = "/api/v1/org/default/ws/default"
 

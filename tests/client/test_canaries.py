@@ -8,6 +8,8 @@ from roost import AsyncRoost, CanaryFailed, ConflictError, NotFoundError, Roost,
 
 from client.conftest import Command
 
+pytestmark = pytest.mark.slow
+
 FAULT = "ROOST_SIMULATED_FAULT"
 AT_ONCE: Any = {"steps": [50, 100], "interval_seconds": 0, "min_requests": 0}
 """It needs no callers, which a simulated gateway does not have."""

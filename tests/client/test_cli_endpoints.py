@@ -10,6 +10,8 @@ import pytest
 
 from client.conftest import Command
 
+pytestmark = pytest.mark.slow
+
 ISSUER = "https://issuer.example.com"
 
 

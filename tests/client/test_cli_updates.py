@@ -9,6 +9,8 @@ import pytest
 
 from client.conftest import Command
 
+pytestmark = pytest.mark.slow
+
 FAULT = "ROOST_SIMULATED_FAULT"
 
 

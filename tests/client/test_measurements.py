@@ -14,6 +14,8 @@ from support.installation import until
 
 from client.conftest import Command
 
+pytestmark = pytest.mark.slow
+
 BEGIN = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
@@ -99,6 +101,20 @@ def test_events_follow_until_interrupted(
 def test_logs_of_one_endpoint(roost: Command, measured: Runtime) -> None:
     assert roost("logs", measured.name, "--endpoint", "DEFAULT").out == "started the image\n"
     assert roost("logs", measured.name, "--endpoint", "other").code == 3
+
+
+def test_logs_of_one_endpoint_follow_replicas_that_come_later(
+    roost: Command, measured: Runtime, spawn: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    with spawn("logs", "-f", measured.name, "--endpoint", "DEFAULT") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started the image\n"
+        roost("shutdown", measured.name)
+        roost("boot", measured.name)
+        assert process.stdout.readline() == "started the image\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(

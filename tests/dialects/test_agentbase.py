@@ -14,6 +14,8 @@ from support.served import Served
 
 from dialects.conftest import IMAGE, active, default, spec
 
+pytestmark = pytest.mark.slow
+
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 Shown = dict[str, Any]
 

@@ -13,7 +13,7 @@ from greennode_agentbase.runtime.client import RuntimeClient
 from support.installation import until
 from support.served import TOKEN, Served
 
-from dialects.conftest import IMAGE, active
+from dialects.conftest import IMAGE, active, spec
 
 Shown = dict[str, Any]
 TOKEN_PATH = "/accounts-api/v2/auth/token"
@@ -70,6 +70,26 @@ def test_a_service_account_may_look_at_its_own_runtime_only(
     with pytest.raises(GreenNodeRequestError) as refused:
         theirs.delete(id=agent["id"])
     assert refused.value.status_code == 403 and "service account" in str(refused.value)
+
+
+def test_a_service_account_changes_nothing_whose_name_is_logs(server: Served, http: httpx.Client) -> None:
+    runtime = http.post("/agent-runtimes", json=spec("v1", name="logs")).json()
+    assert http.post(f"/agent-runtimes/{runtime['id']}/endpoints", json={"name": "logs"}).status_code == 201
+    active(http, runtime["id"])
+    known = account(server, "logs")
+    form = {"grant_type": "client_credentials"}
+    answer = httpx.post(f"{server.url}{TOKEN_PATH}", data=form, auth=(known.client_id, known.client_secret))
+    theirs = {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    with httpx.Client(base_url=server.url, headers=theirs) as inside:
+        for method, path, body in (
+            ("PATCH", "/agent-runtimes/logs", spec("v2")),
+            ("PUT", "/agent-runtimes/logs/endpoints/logs?version=1", None),
+            ("DELETE", "/agent-runtimes/logs/endpoints/logs", None),
+            ("DELETE", "/agent-runtimes/logs", None),
+        ):
+            assert inside.request(method, path, json=body).status_code == 403, (method, path)
+        for path in ("/agent-runtimes/logs/logs", "/agent-runtimes/logs/endpoints/logs/logs"):
+            assert inside.post(path, json={}).status_code == 200, path
 
 
 @pytest.mark.parametrize("verb", ["POST", "PATCH"])

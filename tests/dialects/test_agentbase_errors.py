@@ -8,6 +8,8 @@ from support.served import Served
 
 from dialects.conftest import IMAGE, default, spec
 
+pytestmark = pytest.mark.slow
+
 Shown = dict[str, Any]
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 

@@ -13,6 +13,8 @@ from support.waiting import eventually
 
 from dialects.conftest import IMAGE
 
+pytestmark = pytest.mark.slow
+
 UNKNOWN = "runtime-00000000-0000-4000-8000-000000000000"
 
 

@@ -149,27 +149,28 @@ def ago(seconds: float, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("replicas", "holds", "expected"),
+    ("replicas", "enough", "expected"),
     [
-        ([], False, None),
-        ([a_replica(status=READY)], False, None),
-        ([a_replica(status=STARTING, **ago(89, "started_at"))], False, None),
-        ([a_replica(status=STARTING, **ago(91, "started_at"))], False, "a replica was not ready within 90 s"),
+        ([], None, None),
+        ([a_replica(status=READY)], None, None),
+        ([a_replica(status=STARTING, **ago(89, "started_at"))], None, None),
+        ([a_replica(status=STARTING, **ago(91, "started_at"))], None, "a replica was not ready within 90 s"),
         (
             [a_replica(status=STARTING, message="GET /health answered 500", **ago(91, "started_at"))],
-            False,
+            None,
             "a replica was not ready within 90 s: GET /health answered 500",
         ),
-        ([a_replica(status=PENDING, **ago(91, "updated_at"))], False, "a replica was not ready within 90 s"),
-        ([a_replica(status=PENDING, reason=Reason.IMAGE_PULLING, **ago(900, "updated_at"))], False, None),
-        ([a_replica(status=FAILED, reason=Reason.RESTARTING, **ago(900, "updated_at"))], False, None),
-        ([a_replica(status=FAILED, reason=Reason.EXITED, message="exited with code 1")], False, "exited with code 1"),
-        ([a_replica(status=FAILED, reason=Reason.NO_CAPACITY)], False, "no_capacity"),
-        ([a_replica(), a_replica("r2", FAILED, reason=Reason.EXITED, message="exited")], False, "exited"),
-        ([a_replica(), a_replica("r2", FAILED, reason=Reason.EXITED, message="exited")], True, None),
-        ([a_replica("r2", FAILED, reason=Reason.OUT_OF_MEMORY, message="killed")], True, "killed"),
-        ([a_replica(status=UNREADY, reason=Reason.HEALTH_FAILED, **ago(900, "updated_at"))], True, None),
+        ([a_replica(status=PENDING, **ago(91, "updated_at"))], None, "a replica was not ready within 90 s"),
+        ([a_replica(status=PENDING, reason=Reason.IMAGE_PULLING, **ago(900, "updated_at"))], None, None),
+        ([a_replica(status=FAILED, reason=Reason.RESTARTING, **ago(900, "updated_at"))], None, None),
+        ([a_replica(status=FAILED, reason=Reason.EXITED, message="exited with code 1")], None, "exited with code 1"),
+        ([a_replica(status=FAILED, reason=Reason.NO_CAPACITY)], None, "no_capacity"),
+        ([a_replica(), a_replica("r2", FAILED, reason=Reason.EXITED, message="exited")], None, "exited"),
+        ([a_replica(), a_replica("r2", FAILED, reason=Reason.EXITED, message="exited")], 1, None),
+        ([a_replica(), a_replica("r2", FAILED, reason=Reason.EXITED, message="exited")], 2, "exited"),
+        ([a_replica("r2", FAILED, reason=Reason.OUT_OF_MEMORY, message="killed")], 1, "killed"),
+        ([a_replica(status=UNREADY, reason=Reason.HEALTH_FAILED, **ago(900, "updated_at"))], 1, None),
     ],
 )
-def test_trouble(replicas: list[Replica], holds: bool, expected: str | None) -> None:
-    assert rules.trouble(replicas, 30.0, NOW, holds=holds) == expected
+def test_trouble(replicas: list[Replica], enough: int | None, expected: str | None) -> None:
+    assert rules.trouble(replicas, 30.0, NOW, enough=enough) == expected

@@ -57,6 +57,7 @@ def test_credentials_are_found_where_clients_put_them(
         ("invalid_client", 401, basic("a%00:b"), GRANT),
         ("invalid_client", 401, basic("ä:b"), GRANT),
         ("invalid_client", 401, "Basic !!!", GRANT),
+        ("invalid_client", 401, "Basic \xff", GRANT),
         ("invalid_client", 401, "Basic", GRANT),
     ],
 )

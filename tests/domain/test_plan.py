@@ -237,3 +237,36 @@ def test_a_runtime_whose_endpoints_are_all_stopped_is_stopped() -> None:
     assert (going.status, going.stop) == (Status.STOPPING, ("one",))
     gone = plan(a_runtime(Status.STOPPING), [], replace(end, live={}, live_version=None))
     assert (gone.status, gone.gone) == (Status.STOPPED, False)
+
+
+def test_a_version_that_takes_over_the_rest_grows_once_however_often_it_is_looked_at() -> None:
+    end = an_endpoint(pinned=2, live=1)
+    end = replace(end, live={1: 50, 2: 50})
+    there = [a_replica("one"), a_replica("two", version=2)]
+    sizes = {1: Size(1, 10), 2: Size(1, 10)}
+    for _ in range(5):
+        made = decided(a_runtime(version=2, applied=1), there, end, sizes=sizes)
+        sizes = {number: replace(size, decided=made.scale.get(number, size.decided)) for number, size in sizes.items()}
+        there += [a_replica(f"new-{len(there)}", STARTING, version=number) for number in made.start]
+    assert (sizes[1].wanted, sizes[2].wanted, len(there)) == (1, 2, 3)
+
+
+def test_a_version_that_has_too_few_replicas_can_lose_weight() -> None:
+    end = replace(an_endpoint(split={1: 10, 2: 90}), live={1: 50, 2: 50})
+    there = [a_replica("one", ReplicaStatus.UNREADY), a_replica("two", version=2)]
+    made = plan(a_runtime(version=2, applied=1), there, end)
+    assert made.moves["e1"].live == {1: 10, 2: 90}
+
+
+def test_a_split_between_two_others_keeps_the_version_that_served_alone() -> None:
+    there = [a_replica("one"), a_replica("two", version=2), a_replica("three", version=3)]
+    made = plan(a_runtime(version=3, applied=1), there, an_endpoint(split={2: 50, 3: 50}))
+    assert made.moves["e1"] == Move({2: 50, 3: 50}, 1, kept_version=1, kept_until=LATER)
+    assert made.stop == ()
+
+
+def test_what_is_kept_is_kept_no_longer_for_other_weights() -> None:
+    there = [a_replica("one"), a_replica("two", version=2), a_replica("three", version=3)]
+    split = an_endpoint(split={2: 20, 3: 80}, kept_version=1, kept_until=LATER - timedelta(seconds=1))
+    made = plan(a_runtime(version=3, applied=1), there, replace(split, live={2: 50, 3: 50}))
+    assert made.moves["e1"] == Move({2: 20, 3: 80}, 1, kept_version=1, kept_until=LATER - timedelta(seconds=1))

@@ -55,7 +55,7 @@ def test_an_examples_readme_is_true(shared: Installation, example: str) -> None:
             runtime.delete()
 
 
-@pytest.mark.parametrize("page", ["updates.md", "endpoints.md"])
+@pytest.mark.parametrize("page", ["updates.md", "endpoints.md", "observe.md"])
 def test_a_page_about_versions_is_true(own: Callable[..., Installation], page: str) -> None:
     roost = own(rollback_seconds="600")
     roost.start()

@@ -168,6 +168,21 @@ async def test_a_box_does_not_reach_what_is_opened_for_another_installation(
         assert reached == doors[:1]
 
 
+async def test_another_machine_does_not_reach_what_is_opened_for_boxes(
+    tiny_root: Path, oci_settings: Callable[..., OciSettings], outside: str
+) -> None:
+    async with _served() as api_port, _started(tiny_root, oci_settings(api_port=api_port)) as oci:
+        door = oci.engine.host_address()
+        assert door is not None and await _answers(door, api_port)
+        inside = ["ip", "netns", "exec", "roost-outside"]
+        await _output(*inside, "ip", "route", "add", door, "via", HOST_SIDE)
+        asked = {
+            address: await _output(*inside, "sh", "-c", f"echo | busybox nc -w 2 {address} {api_port}")
+            for address in (HOST_SIDE, door)
+        }
+        assert asked == {HOST_SIDE: ["HTTP/1.0", "200", "OK", "the", "host"], door: []}
+
+
 async def test_what_was_opened_stays_so_when_somebody_flushes_the_firewall(
     tiny_root: Path, oci_settings: Callable[..., OciSettings]
 ) -> None:

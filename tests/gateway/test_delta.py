@@ -221,6 +221,18 @@ def test_an_envoy_that_comes_back_with_old_things_is_brought_up_to_date():
     ]
 
 
+def test_a_cluster_that_is_replaced_before_envoy_asked_for_endpoints_gets_them_again_too():
+    before, wanted = catalog({"a": "1"}, "r"), catalog({"a": "2"}, "r", endpoints={"a": "1"})
+    envoy = Envoy()
+    envoy.ask(CLUSTER, versions=versions(before, CLUSTER))
+    envoy.session.want(wanted)
+    replaced = envoy.session.next_response()
+    assert (replaced.kind, [each.name for each in replaced.changed]) == (CLUSTER, ["a"])
+    envoy.ask(ENDPOINTS, "a", versions=versions(before, ENDPOINTS))
+    again = envoy.session.next_response()
+    assert (again.kind, [each.name for each in again.changed]) == (ENDPOINTS, ["a"])
+
+
 @pytest.mark.parametrize("kind", [CLUSTER, ENDPOINTS, LISTENER, ROUTES])
 def test_what_envoy_refuses_is_told_and_not_sent_again_until_it_changes(kind):
     envoy = Envoy()

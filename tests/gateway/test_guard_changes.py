@@ -248,6 +248,26 @@ async def test_a_key_that_is_broken_does_not_spoil_the_others_of_its_set(gateway
         assert (await client(HOST).get("/", headers=bearer())).status_code == 200
 
 
+ODD_KEYS = [
+    {**public_key("RS256"), "e": "AgAAAAE"},
+    {**public_key("RS256"), "n": "gA" + "A" * 340},
+    {**public_key(), "kid": "\ud800"},
+    {**public_key(), "kid": ""},
+    {**public_key(), "kid": "k" * 100_000},
+    {**public_key("RS256"), "e": "Aw"},
+    {**public_key("EdDSA"), "x": "A" * 43},
+]
+"""Sound keys for some, and none for Envoy; or the other way round."""
+
+
+async def test_keys_that_envoy_would_refuse_keep_no_change_away(gateway, client):
+    async with agent(named("agent")) as up:
+        for odd in ODD_KEYS:
+            bad = route(backend(up), host=OTHER, name="r2", guard=guarded(keys=key_set(odd)))
+            await gateway.publish(Snapshot((route(backend(up), guard=guarded()), bad)))
+            assert (await client(HOST).get("/", headers=bearer())).status_code == 200
+
+
 async def test_guards_hold_while_no_server_is_there_and_with_the_next_one(settings, client):
     async with agent(named("agent")) as up:
         guard = dataclasses.replace(guarded(), rate_limit=RateLimit(4, 3600))

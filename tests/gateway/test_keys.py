@@ -1,5 +1,6 @@
 """Which keys of a JWK set are handed to Envoy, as tables."""
 
+import base64
 import json
 from typing import Any
 
@@ -11,6 +12,11 @@ from roost_server.gateway.resources import keys
 from gateway.issuer import key_set, public_key
 
 ALGORITHMS = ["RS256", "RS512", "PS384", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+def number(value: int) -> str:
+    """As a JWK has it."""
+    return base64.urlsafe_b64encode(value.to_bytes(value.bit_length() // 8 + 1, "big")).decode()
 
 
 def short_key() -> dict[str, Any]:
@@ -53,6 +59,10 @@ def test_names_are_not_demanded(left_out: str) -> None:
         {**public_key("RS256"), "n": "AQAB"},
         {**public_key("EdDSA"), "crv": "X25519"},
         {**public_key("EdDSA"), "x": "AQAB"},
+        {**public_key("RS256"), "e": number(2**33 + 1)},
+        {**public_key("RS256"), "n": number(2**2048)},
+        {**public_key(), "kid": "\ud800"},
+        {**public_key(), "kid": "a\0b"},
         short_key(),
         "no object",
         None,

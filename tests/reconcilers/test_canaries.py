@@ -34,6 +34,8 @@ from reconcilers.canary_stories import (
     weights_were,
 )
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_good_version_takes_over_step_by_step(rig: Rig) -> None:
     callers = await two_versions(rig)

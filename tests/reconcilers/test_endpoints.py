@@ -172,6 +172,28 @@ async def test_stopping_the_last_endpoint_stops_the_runtime_and_starting_the_run
     await serves(rig, {1: 100})
 
 
+async def test_a_runtime_that_stopped_with_its_endpoints_is_stopped_and_started_like_any_other(rig: Rig) -> None:
+    await rig.create("agent")
+    await rig.until("agent", Status.ACTIVE)
+    await endpoints.stop(rig.context, rig.caller, "agent", "DEFAULT")
+    await rig.until("agent", Status.STOPPED)
+    stopped = await rig.act("stop", "agent")
+    assert stopped.runtime.status == Status.STOPPED
+    await rig.act("start", "agent")
+    await serves(rig, {1: 100})
+
+
+async def test_a_stopped_endpoint_of_a_runtime_that_stopped_with_its_endpoints_can_be_deleted(rig: Rig) -> None:
+    await rig.create("agent")
+    await endpoints.create(rig.context, rig.caller, "agent", "stable", None, Access())
+    await rig.until("agent", Status.ACTIVE)
+    for endpoint in ("stable", "DEFAULT"):
+        await endpoints.stop(rig.context, rig.caller, "agent", endpoint)
+    await rig.until("agent", Status.STOPPED)
+    await endpoints.delete(rig.context, rig.caller, "agent", "stable", None)
+    assert (await rig.view("agent")).runtime.status == Status.STOPPED
+
+
 async def test_loops_killed_anywhere_during_changes_leave_what_was_asked_last(keeping: Rig) -> None:
     await two_versions(keeping)
     wishes: list[dict[str, object]] = [{"version": 1}, {"split": {1: 50, 2: 50}}, {"follow": True}, {"version": 1}]

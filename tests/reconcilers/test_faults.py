@@ -1,7 +1,9 @@
 """Engines and images that misbehave by name, and what a person is then told."""
 
 import pytest
+from roost_server.domain.access import Access
 from roost_server.domain.runtime import Status
+from roost_server.operations import endpoints
 from support.platform import Rig
 from support.waiting import eventually
 
@@ -108,6 +110,21 @@ async def test_start_lets_a_failed_image_be_tried_again(rig: Rig) -> None:
     rig.images.heal()
     view = await rig.act("start", "agent")
     assert view.runtime.status == Status.STARTING
+    await rig.until("agent", Status.ACTIVE)
+
+
+@pytest.mark.parametrize("verb", ["start", "restart"])
+async def test_a_failed_image_of_a_version_that_an_endpoint_is_pinned_to_is_tried_again(rig: Rig, verb: str) -> None:
+    await rig.create("agent")
+    await rig.until("agent", Status.ACTIVE)
+    await rig.update("agent", image="registry.example.com/team/image_not_found")
+    await rig.until("agent", Status.ERROR)
+    await rig.update("agent")
+    await rig.until("agent", Status.ACTIVE)
+    await endpoints.create(rig.context, rig.caller, "agent", "second", 2, Access())
+    await rig.until("agent", Status.ERROR)
+    rig.images.heal()
+    await rig.act(verb, "agent")
     await rig.until("agent", Status.ACTIVE)
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import random
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from roost_server.domain.config import Resources
 from roost_server.domain.replica import ReplicaSpec
 from roost_server.domain.runtime import Status
+from roost_server.store import chores, leases, sessions, tables
 from support.platform import Rig
 from support.waiting import eventually
 
@@ -139,3 +142,21 @@ async def test_loops_killed_anywhere_and_started_again_leave_the_right_boxes(rig
     await rig.until_gone("three")
     await rig.resync()
     await eventually(lambda: whole(rig, "one", "two", "four"))
+
+
+async def test_sessions_that_were_not_seen_for_long_are_collected(rig: Rig) -> None:
+    await rig.create("agent")
+    endpoint = (await rig.endpoint("agent")).endpoint
+    old = leases.now() - sessions.KEPT_FOR - timedelta(seconds=1)
+    async with rig.store.write() as tx:
+        await sessions.remember(tx, endpoint.id, "old", 1)
+        await tx.run(sa.update(tables.sessions).values(seen_at=old))
+        await sessions.remember(tx, endpoint.id, "new", 1)
+        await leases.wake(tx, tables.chores, chores.COLLECT)
+
+    async def collected() -> bool:
+        async with rig.store.read() as tx:
+            there = [await sessions.find(tx, endpoint.id, name) is not None for name in ("old", "new")]
+            return there == [False, True]
+
+    await eventually(collected)

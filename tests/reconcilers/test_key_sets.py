@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import sqlalchemy as sa
+from roost_server.domain import jwks
 from roost_server.reconcilers import issuer
 from roost_server.reconcilers.key_sets import KeySetsReconciler
 from roost_server.reconcilers.loop import Loop
@@ -220,10 +221,11 @@ def test_what_the_issuer_says_holds_within_bounds(header: str, seconds: float) -
         (200, "[]", "it did not answer with a JSON object"),
         (200, '{"keys": NaN}', "it did not answer with a JSON object"),
         (200, "[" * 100_000, "it did not answer with a JSON object"),
-        (200, "{}", 'it answered something else than a JWK set, an object with a list "keys"'),
-        (200, " " * (issuer.BYTES_MAX + 1), "it answered more than 256 KiB"),
+        (200, "{}", 'what it answered is no JWK set, which is an object with a list "keys"'),
+        (200, '{"keys": ' + "[" * 500 + "]" * 500 + "}", "what it answered is nested in more than 8 levels"),
+        (200, " " * (jwks.BYTES_MAX + 1), "it answered more than 256 KiB"),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 async def test_an_answer_that_is_no_key_set_is_told_and_the_keys_stay(
     store: Store, theirs: Issuer, status: int, body: str, why: str
@@ -251,12 +253,28 @@ async def test_metadata_that_names_no_keys_is_told(store: Store, theirs: Issuer,
     assert "its metadata names no jwks_uri" in (found.message or "")
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1/keys", "http://[/keys", "http://no-such-host.invalid/keys"])
+NOWHERE = [
+    "http://127.0.0.1:1/keys",
+    "http://[/keys",
+    "http://no-such-host.invalid/keys",
+    f"http://{'a' * 64}.com/keys",
+]
+
+
+@pytest.mark.parametrize("url", NOWHERE)
 async def test_an_issuer_that_is_not_there_is_told(store: Store, url: str) -> None:
     await ensure(store, url)
     async with running(store):
         found = await failed(store, url)
     assert (found.message or "").startswith(f"cannot fetch keys from {url}: ")
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "2852039166"])
+async def test_the_addresses_at_which_clouds_keep_credentials_are_not_asked(store: Store, host: str) -> None:
+    await ensure(store, f"http://{host}/latest/meta-data")
+    async with running(store):
+        found = await failed(store, f"http://{host}/latest/meta-data")
+    assert "link-local" in (found.message or "")
 
 
 async def test_an_issuer_that_says_nothing_is_not_waited_for_any_longer(

@@ -1,20 +1,25 @@
 """What is measured, and what comes of it: samples, figures for Prometheus, more and fewer replicas."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from roost_server.domain.autoscaling import Use
 from roost_server.domain.replica import ReplicaSpec
 from roost_server.domain.runtime import Event, Status
 from roost_server.domain.sample import TrafficSample, UsageSample
 from roost_server.domain.traffic import Counts
 from roost_server.operations.endpoints import Change
-from roost_server.store import samples
+from roost_server.reconcilers.scaling import Scaling
+from roost_server.store import endpoints, runtimes, samples, scales
 from support import platform
 from support.platform import Rig
 from support.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
 SCALING = {"autoscaling": {"min_replicas": 1, "max_replicas": 3, "cpu_utilization": 50, "memory_utilization": 75}}
@@ -181,6 +186,42 @@ async def test_every_version_that_serves_scales_on_its_own(rig: Rig) -> None:
     await platform.endpoints.update(rig.context, rig.caller, "agent", None, Change(split={1: 50, 2: 50}), None)
     await eventually(lambda: _scaled_to(rig, 2, 3))
     assert {event.data["version"] for event in await scalings(rig)} == {2}
+
+
+async def test_how_large_a_version_was_is_forgotten_with_its_last_replica(rig: Rig) -> None:
+    demand = Demand(rig, 1.3)
+    await rig.create("agent", **SCALING)
+    await replicas_become(rig, 3)
+    demand.cores = 0.2
+    await rig.update("agent", **SCALING, runtime_server={"env": {"A": "2"}})
+    await eventually(lambda: _serves(rig, 2))
+    view = await rig.view("agent")
+
+    async def forgotten() -> bool:
+        async with rig.store.read() as tx:
+            return {version for _, version in await scales.of(tx, view.runtime.id)} == {2}
+
+    await eventually(forgotten)
+
+
+async def test_nothing_is_decided_for_a_runtime_that_was_stopped_or_deleted_meanwhile(rig: Rig) -> None:
+    await rig.create("agent", **SCALING)
+    await rig.until("agent", Status.ACTIVE)
+    await rig.kill()
+    scaling = Scaling(rig.store, 1, 1)
+    async with rig.store.read() as tx:
+        (seen,) = await scaling._look(tx, await scaling._candidates(tx))
+    decision = scaling._decide(replace(seen, uses=(Use(100, 10),)))
+    runtime = (await rig.view("agent")).runtime
+    endpoint = (await rig.endpoint("agent")).endpoint
+    async with rig.store.write() as tx:
+        await endpoints.set_live(tx, endpoint.id, {}, live_version=None)
+    await scaling._write(seen, decision)
+    async with rig.store.read() as tx:
+        assert await scales.of(tx, runtime.id) == {}
+    async with rig.store.write() as tx:
+        await runtimes.delete(tx, runtime.id)
+    await scaling._write(seen, decision)
 
 
 async def test_prometheus_is_told_by_workspace_runtime_endpoint_and_version(rig: Rig) -> None:

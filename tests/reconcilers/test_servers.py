@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from roost_server.domain.access import Access
 from roost_server.domain.runtime import Status
-from roost_server.store import leases, tables
+from roost_server.operations import endpoints as operations
+from roost_server.reconcilers.routes import Routes
+from roost_server.store import endpoints, leases, runtimes, tables
 from support import platform
 from support.platform import Rig
 from support.postgresql import PostgreSQL
@@ -82,3 +85,23 @@ async def let_leases_run_out(rig: Rig) -> None:
         for table in (tables.runtimes, tables.replicas, tables.images, tables.chores):
             held = table.c.lease_until.is_not(None)
             await tx.run(sa.update(table).where(held).values(lease_until=leases.now()))
+
+
+async def test_publishing_and_a_change_of_two_endpoints_never_wait_for_each_other(servers: tuple[Rig, Rig]) -> None:
+    rig, _ = servers
+    first = (await rig.create("agent")).endpoints[0].endpoint
+    made = await operations.create(rig.context, rig.caller, "agent", "second", None, Access())
+    routes = Routes(rig.store, rig.gateway, "localhost")
+
+    async def publishing_waits() -> bool:
+        async with rig.store.read() as tx:
+            query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            return bool(await tx.tuples(sa.text(query)))
+
+    async with rig.store.write() as tx:
+        await runtimes.find(tx, rig.caller.workspace_id, "agent", to_change=True)
+        await endpoints.update(tx, made.endpoint.id, is_default=True)
+        publishing = asyncio.create_task(routes.publish())
+        await eventually(publishing_waits)
+        await endpoints.update(tx, first.id, is_default=False)
+    await publishing

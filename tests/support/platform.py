@@ -141,7 +141,7 @@ class Rig:
         return await endpoints.get(self.context, self.caller, name, endpoint)
 
     async def act(self, verb: str, name: str) -> RuntimeView:
-        """`start` or `stop`."""
+        """`start`, `restart` or `stop`."""
         view: RuntimeView = await getattr(runtimes, verb)(self.context, self.caller, name)
         return view
 

@@ -32,7 +32,8 @@ class Kept:
 @dataclass(frozen=True)
 class Endpoint:
     """A URL of a runtime. `live` is what serves now, `version` the one that last served alone (None before the first
-    is ready). It should serve `split`, or else `target_version`; `pinned` False: that follows the latest.
+    is ready). It should serve `split`, or else `target_version`; `pinned` False: that follows the latest. `routed`:
+    the gateway has all of this. `message` says what keeps callers out whom it should let in.
     """
 
     id: str
@@ -47,6 +48,8 @@ class Endpoint:
     live: list[Share]
     kept: Kept | None
     ready_replicas: int
+    routed: bool
+    message: str | None
     access: Access
     revision: int
     created_at: datetime

@@ -72,6 +72,7 @@ def build_gateway(settings: Settings, keeper: Keeper | None = None) -> Gateway:
             workers=settings.gateway_workers,
             tls_certificate=settings.tls_certificate,
             tls_key=settings.tls_key,
+            otlp_endpoint=settings.otlp_endpoint,
         ),
         keeper,
     )

@@ -1,6 +1,7 @@
 """Every setting: its name, default and one sentence. Read once in `server.py` and handed over; nothing else
 reads the environment. `roost-server settings` prints this table."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,9 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+STANDARD_COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""As OpenTelemetry's own libraries name it."""
 
 
 class Settings(BaseSettings):
@@ -47,6 +51,11 @@ class Settings(BaseSettings):
         None, description="The gateway's certificate chain (PEM); a local CA's if unset."
     )
     tls_key: Path | None = Field(None, description="The private key of the gateway's certificate (PEM).")
+    otlp_endpoint: str | None = Field(
+        None,
+        description="An OpenTelemetry collector that spans of requests are sent to over OTLP/gRPC, such as "
+        "http://localhost:4317; that of OTEL_EXPORTER_OTLP_ENDPOINT, or none, if unset.",
+    )
     gateway_workers: int = Field(2, ge=1, le=64, description="Envoy worker threads.")
     drain_seconds: float = Field(30.0, ge=0, le=3600, description="How long requests in flight may go on at a stop.")
     rollback_seconds: float = Field(
@@ -97,4 +106,5 @@ def load(toml_file: Path | None = None) -> Settings:
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=toml_file)
 
-    return FromFile()
+    settings = FromFile()
+    return settings.model_copy(update={"otlp_endpoint": settings.otlp_endpoint or os.environ.get(STANDARD_COLLECTOR)})

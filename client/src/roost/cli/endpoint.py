@@ -45,6 +45,7 @@ def get(ctx: typer.Context, name: Name, endpoint: AnyEndpoint = None, json: Json
             ("kept ready", serving.kept(found)),
             ("replicas", f"{found.ready_replicas} ready"),
             ("access", serving.access(found)),
+            *([("trouble", found.message)] if found.message else []),
             ("url", found.url),
             ("created", output.stamp(found.created_at)),
         ]

@@ -18,7 +18,10 @@ LONGEST_SECONDS = 10 * 366 * 24 * 3600
 class CreateEndpointToken(BaseModel):
     model_config = ConfigDict(extra="forbid")
     name: str = Field(
-        min_length=1, max_length=100, description="Unique in the endpoint; its holder is called so to the agent."
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Unique in the endpoint; its holder is called so to the agent.",
     )
     expires_in_seconds: int | None = Field(
         None, ge=1, le=LONGEST_SECONDS, strict=True, description="Good until it is deleted if unset."

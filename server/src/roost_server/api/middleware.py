@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roost_server.api.errors import Envelopes
@@ -51,6 +52,8 @@ class Envelope:
             return
         try:
             await self._app(scope, _limited(receive, limit), stamped)
+        except ClientDisconnect:
+            log.debug("a caller went away before all of its request was there", path=scope["path"])
         except Exception:
             log.exception("a handler failed", path=scope["path"], request_id=request_id)
             bug = errors.Internal(f"cannot answer: a bug in Roost; its log has the details under {request_id}")

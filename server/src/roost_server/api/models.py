@@ -49,6 +49,8 @@ class Endpoint(BaseModel):
     live: list[Share] = Field(description="What serves now. Empty when nothing does.")
     kept: Kept | None
     ready_replicas: int = Field(description="Replicas that serve it now.")
+    routed: bool = Field(description="Whether the gateway has what is told here: the versions, and who may call.")
+    message: str | None = Field(description="What keeps callers out whom it should let in, such as keys not to be had.")
     access: Access
     revision: int
     created_at: datetime
@@ -167,6 +169,8 @@ def endpoint(api: Api, view: EndpointView) -> Endpoint:
         live=shares(row.live),
         kept=kept,
         ready_replicas=view.ready,
+        routed=row.is_routed,
+        message=view.message,
         access=row.access,
         revision=row.revision,
         created_at=row.created_at,

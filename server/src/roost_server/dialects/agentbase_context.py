@@ -57,8 +57,8 @@ async def caller_of(
 
 
 def _only_reads(request: Request) -> bool:
-    """Logs are searched by POST."""
-    return request.method == "GET" or request.url.path.endswith("/logs")
+    """Logs are searched by POST. By the route, not by the address: what is named `logs` there may be anything."""
+    return request.method == "GET" or (request.method == "POST" and request.scope["route"].path.endswith("/logs"))
 
 
 PartsOf = Annotated[Parts, Depends(parts_of)]
@@ -75,7 +75,7 @@ async def idempotent_caller(
     """The caller of a creating POST, with its key and what the request must equal to be the same one."""
     if idempotency_key is None:
         return caller
-    told = f"{request.method} {request.url.path}\n".encode() + await request.body()
+    told = f"{request.method} {request.scope['path']}\n".encode() + await request.body()
     return replace(caller, key=idempotency_key, fingerprint=hashlib.sha256(told).hexdigest())
 
 

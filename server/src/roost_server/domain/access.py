@@ -4,14 +4,18 @@ Plain dataclasses like the configuration's: the constraints in `metadata` are re
 """
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from roost_server.domain import jwks as key_sets
 from roost_server.domain.config import STRICT, described
 
 ClaimValue = str | bool | int | list[str]
 
 CLAIM_MAX = 32
+VALUES_MAX, TEXT_MAX = 100, 512
+"""Of one claim, and of each: Envoy is told all of them with every change of any route."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,15 @@ class Jwt:
     def __post_init__(self) -> None:
         if self.jwks is None and self.jwks_uri is None and self.issuer is None:
             raise ValueError("say whose tokens are accepted: give jwks, jwks_uri or issuer")
-        if self.jwks is not None and not isinstance(self.jwks.get("keys"), list):
-            raise ValueError('jwks must be a JWK set: an object with a list "keys"')
+        if self.jwks is not None:
+            try:
+                key_sets.check(self.jwks)
+            except ValueError as error:
+                raise ValueError(f"jwks is {error}") from None
         if self.jwks is None and self.jwks_uri is None and not (self.issuer or "").startswith(("http://", "https://")):
             raise ValueError("issuer must be a URL where its keys are to be discovered; else give jwks or jwks_uri")
+        for claim, values in {"aud": self.audiences, **self.required_claims}.items():
+            _check_size(claim, values if isinstance(values, list) else [values])
 
     @property
     def keys_url(self) -> str | None:
@@ -59,6 +68,13 @@ class Jwt:
         if self.jwks is not None:
             return None
         return self.jwks_uri or f"{(self.issuer or '').rstrip('/')}/.well-known/openid-configuration"
+
+
+def _check_size(claim: str, values: Sequence[str | bool | int]) -> None:
+    if len(values) > VALUES_MAX:
+        raise ValueError(f'claim "{claim[:100]}" has more than {VALUES_MAX} values')
+    if any(len(text) > TEXT_MAX for text in (claim, *values) if isinstance(text, str)):
+        raise ValueError(f'claim "{claim[:100]}" has a name or value of more than {TEXT_MAX} characters')
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,11 @@ class Access:
         metadata=described("Only callers from these ranges, such as `10.0.0.0/8`; all if empty.", max_length=100),
     )
     rate_limit: RateLimit | None = field(default=None, metadata=described("At most so many requests."))
+
+    @property
+    def keys_url(self) -> str | None:
+        """Where the keys of mode `jwt` are fetched from, if they are."""
+        return self.jwt.keys_url if self.jwt else None
 
     def __post_init__(self) -> None:
         if self.mode == "jwt" and self.jwt is None:

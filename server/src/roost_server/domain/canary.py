@@ -219,10 +219,11 @@ def _stay_or_advance(canary: Canary, seen: Seen, judged: Tally | None, judgement
             return Decision(Next.ADVANCE, None, judged)
 
 
-def trouble(replicas: Sequence[Replica], start_seconds: float, now: datetime, *, holds: bool) -> str | None:
-    """Why the new version's replicas do not come up; None while they may. `holds`: its weight holds already, so that
-    one ready replica is enough."""
-    if holds and any(replica.status == ReplicaStatus.READY for replica in replicas):
+def trouble(replicas: Sequence[Replica], start_seconds: float, now: datetime, *, enough: int | None) -> str | None:
+    """Why the new version's replicas do not come up; None while they may. `enough`: its weight holds already, so that
+    so many ready ones, the least that it must have, excuse the others."""
+    ready = sum(replica.status == ReplicaStatus.READY for replica in replicas)
+    if enough is not None and ready >= enough:
         return None
     for replica in replicas:
         if replica.status == ReplicaStatus.FAILED and replica.reason not in PASSING:

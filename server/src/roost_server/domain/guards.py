@@ -10,6 +10,9 @@ from roost_server.domain.route import Guard, JwtCheck
 NOBODY = "nobody"
 """The id of no token: what is accepted where no token is, for an empty list would mean any."""
 
+NO_KEYS_YET = "cannot check tokens: the keys of this endpoint's issuer could not be fetched yet"
+"""Told to anybody who calls, so it does not say where they are: that may be inside, or have a password in it."""
+
 SUBJECT, TOKEN_ID = "sub", "sid"
 
 
@@ -45,7 +48,7 @@ def guard_of(
 def _of_issuer(common: Guard, jwt: Jwt, fetched: Mapping[str, str | None]) -> Guard:
     keys = _keys(jwt, fetched)
     if keys is None:
-        return replace(common, closed=f"cannot check tokens: the keys at {jwt.keys_url} could not be fetched yet")
+        return replace(common, closed=NO_KEYS_YET)
     claims = tuple((claim, _values(value)) for claim, value in sorted(jwt.required_claims.items()))
     check = JwtCheck(jwt.issuer, keys, tuple(jwt.audiences), claims, jwt.user_claim)
     return replace(common, jwt=check)

@@ -1,7 +1,6 @@
 """OAuth 2.0's client credentials grant (RFC 6749, 2.3.1, 4.4 and 5): reading requests, wording refusals. Pure."""
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -106,7 +105,7 @@ def _basic(authorization: str | None) -> tuple[tuple[str, str], ...] | None:
         return None
     try:
         client_id, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode("ascii").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         colon = ""
     if not colon:
         raise Refused("invalid_client", "cannot read the Basic header: it must be base64 of client_id:client_secret")

@@ -43,7 +43,8 @@ class Move:
 @dataclass(frozen=True)
 class Plan:
     """`start` names a version once per replica to insert; `moves` holds only the endpoints that change; `scale` the
-    versions that must be larger than decided before, to carry what they take over; `look_again` a time."""
+    versions that must be larger than decided before, to carry what they take over; `in_use` are the versions that are
+    needed or kept; `look_again` is a time."""
 
     status: Status
     reason: str | None = None
@@ -52,6 +53,7 @@ class Plan:
     stop: tuple[str, ...] = ()
     moves: dict[str, Move] = field(default_factory=dict)
     scale: dict[int, int] = field(default_factory=dict)
+    in_use: frozenset[int] = frozenset()
     look_again: datetime | None = None
     gone: bool = False
 
@@ -71,7 +73,7 @@ def decide(
     replicas: Sequence[Replica],
     clock: Clock,
 ) -> Plan:
-    """The plan. `sizes` has every version that an endpoint should serve, serves or keeps."""
+    """The plan. `sizes` has every version that an endpoint should serve or serves."""
     running = [endpoint for endpoint in endpoints if endpoint.wanted == Wanted.RUNNING]
     if runtime.wanted != Wanted.RUNNING or not running:
         return _wind_down(runtime, endpoints, replicas)
@@ -90,7 +92,8 @@ def decide(
         replicas,
     )
     scale = {version: counts[version] for version in needed if counts[version] != sizes[version].wanted}
-    return Plan(status, reason, message, start, stop, moves, scale, _soonest(after))
+    in_use = frozenset(needed | kept)
+    return Plan(status, reason, message, start, stop, moves, scale, in_use, _soonest(after))
 
 
 def _wind_down(runtime: Runtime, endpoints: Sequence[Endpoint], replicas: Sequence[Replica]) -> Plan:
@@ -103,14 +106,17 @@ def _wind_down(runtime: Runtime, endpoints: Sequence[Endpoint], replicas: Sequen
 
 
 def _counts(runtime: Runtime, running: Sequence[Endpoint], sizes: Mapping[int, Size]) -> dict[int, int]:
-    """How many replicas each version is to have: its own size, and enough for the share that it is to take over."""
+    """How many replicas each version is to have: its own size, and enough for the share that it is to take over.
+
+    That is told from the others, who carry the rest: its own size may already be what it is to grow to."""
     counts = {version: size.wanted for version, size in sizes.items()}
     for endpoint in running:
-        carrying = sum(sizes[version].wanted for version in endpoint.live)
         for version, weight in endpoint.shares(runtime.applied_version).items():
-            if endpoint.live.get(version, 0) < weight:
-                enough = min(sizes[version].most, math.ceil(carrying * weight / 100))
-                counts[version] = max(counts[version], enough)
+            has = endpoint.live.get(version, 0)
+            if has < weight:
+                others = sum(sizes[other].wanted for other in endpoint.live if other != version)
+                enough = math.ceil(others * weight / (100 - has))
+                counts[version] = max(counts[version], min(sizes[version].most, enough))
     return counts
 
 
@@ -125,7 +131,8 @@ def _moves(
     moves = {}
     for endpoint in endpoints:
         shares = endpoint.shares(runtime.applied_version)
-        if shares != endpoint.live and all(ready[version] >= counts[version] for version in shares):
+        growing = [version for version, weight in shares.items() if endpoint.live.get(version, 0) < weight]
+        if shares != endpoint.live and all(ready[version] >= counts[version] for version in growing):
             moves[endpoint.id] = _move(endpoint, shares, clock)
         elif endpoint.kept_until is not None and endpoint.kept_until <= clock.now:
             moves[endpoint.id] = Move(endpoint.live, endpoint.live_version)
@@ -133,17 +140,17 @@ def _moves(
 
 
 def _move(endpoint: Endpoint, shares: Weights, clock: Clock) -> Move:
-    """To `shares`. The version that served alone before is kept when another one now does."""
-    alone = next(iter(shares)) if len(shares) == 1 else None
-    replaced = endpoint.live_version
+    """To `shares`. The version that served alone before is kept when it serves no longer."""
     if not shares:
         return Move({}, None)
-    if alone is None or replaced is None or alone == replaced or clock.keep_seconds <= 0:
+    replaced = endpoint.live_version
+    alone = next(iter(shares)) if len(shares) == 1 else replaced
+    if replaced not in endpoint.live or replaced in shares or clock.keep_seconds <= 0:
         kept = None if endpoint.kept_version in shares else endpoint.kept_version
         until, sessions = (endpoint.kept_until, endpoint.kept_sessions) if kept is not None else (None, False)
-        return Move(shares, alone or replaced, kept, until, sessions)
+        return Move(shares, alone, kept, until, sessions)
     until = clock.now + timedelta(seconds=clock.keep_seconds)
-    return Move(shares, alone, replaced, until, kept_sessions=replaced in endpoint.live and len(endpoint.live) > 1)
+    return Move(shares, alone, replaced, until, kept_sessions=len(endpoint.live) > 1)
 
 
 def _as_it_is(endpoint: Endpoint) -> Move:

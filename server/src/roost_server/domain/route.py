@@ -79,13 +79,15 @@ class Unavailable:
 @dataclass(frozen=True)
 class Route:
     """Hosts (whole names, lower case) that lead to the same pools. `id` is stable across snapshots: the endpoint's, or
-    `<endpoint>-<port>` for an exposed port."""
+    `<endpoint>-<port>` for an exposed port. `workspace` and `runtime` are names, for whoever reads traces."""
 
     id: str
     hosts: tuple[str, ...]
     pools: tuple[Pool, ...] = ()
     guard: Guard = OPEN
     unavailable: Unavailable | None = None
+    workspace: str = ""
+    runtime: str = ""
 
     @property
     def is_sticky(self) -> bool:

@@ -89,6 +89,8 @@ def _routes(one: Situated, domain: str) -> Iterable[Route]:
             pools=_pools(one, endpoint, None),
             guard=endpoint.guard,
             unavailable=_unavailable(one.runtime, endpoint),
+            workspace=f"{one.runtime.organization}/{one.runtime.workspace}",
+            runtime=one.runtime.name,
         )
 
 
@@ -101,6 +103,8 @@ def _exposed(one: Situated, endpoint: RoutedEndpoint, domain: str) -> Iterable[R
             pools=_pools(one, endpoint, port),
             guard=endpoint.guard,
             unavailable=_unavailable(one.runtime, endpoint),
+            workspace=f"{one.runtime.organization}/{one.runtime.workspace}",
+            runtime=one.runtime.name,
         )
 
 

@@ -56,8 +56,8 @@ class Subscription:
     """What one Envoy knows of one kind.
 
     `told` holds the version last sent (or brought along from an earlier server) by name; `due` the names that it
-    has to be told, `gone` those to take back; `refused` its reasons by name. `owed`: it waits for a first answer,
-    even an empty one.
+    has to be told, `gone` those to take back; `refused` its reasons by name; `outdated` what it brings along in vain.
+    `owed`: it waits for a first answer, even an empty one.
     """
 
     kind: str
@@ -69,6 +69,7 @@ class Subscription:
     due: set[str] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
+    outdated: set[str] = field(default_factory=set)
     unanswered: Response | None = None
 
     def want(self, wanted: Mapping[str, Resource]) -> None:
@@ -92,8 +93,10 @@ class Subscription:
             self._settle(request.error_detail.message if request.HasField("error_detail") else "")
 
     def again(self, names: Iterable[str]) -> None:
-        """Send these once more, whatever was sent before."""
+        """Send these once more, whatever was sent before, if only by an earlier server."""
         for name in names:
+            if not self.opened:
+                self.outdated.add(name)
             if self.told.pop(name, None) is not None and name in self.wanted and name in self.names:
                 self.due.add(name)
 
@@ -122,7 +125,8 @@ class Subscription:
     def _open(self, request: Any) -> None:
         self.opened, self.owed = True, self.kind in EVERYTHING
         self.names.update(request.resource_names_subscribe)
-        self.told.update(request.initial_resource_versions)
+        held = request.initial_resource_versions.items()
+        self.told.update((name, version) for name, version in held if name not in self.outdated)
         self.want(self.wanted)
 
     def _subscribe(self, request: Any) -> None:
@@ -223,11 +227,12 @@ class Session:
 
     def _backends_there(self) -> bool:
         """Every wanted cluster is known with its endpoints, or was refused and will not come. (A cluster that is
-        sent again waits for its endpoints, although Envoy does not ask for them again.)"""
+        sent again waits for its endpoints, although Envoy does not ask for them again; one that has none in the
+        catalog finds its own.)"""
         clusters, endpoints = self._kinds[CLUSTER], self._kinds[ENDPOINTS]
         if clusters.due or clusters.unanswered or endpoints.due or endpoints.unanswered:
             return False
-        return (clusters.wanted.keys() - endpoints.names) <= clusters.refused.keys()
+        return (endpoints.wanted.keys() - endpoints.names) <= clusters.refused.keys()
 
     def _filters_there(self) -> bool:
         """The filters know what routes name of them, or refused to."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roost_server.domain import errors
+from roost_server.gateway import collector
 
 SOCKET_PATH_MAX = 107
 """Bytes of a unix socket's path that Linux accepts (108 with the closing zero)."""
@@ -23,6 +24,7 @@ class GatewaySettings:
     workers: int = 2
     tls_certificate: Path | None = None
     tls_key: Path | None = None
+    otlp_endpoint: str | None = None
     stream_idle_seconds: int = 3600
     connect_timeout_seconds: float = 2.0
     confirm_seconds: float = 5.0
@@ -56,6 +58,7 @@ class GatewaySettings:
     def check(self) -> None:
         """Raises `Invalid` naming the setting that cannot be used."""
         self._check_addresses()
+        self._check_collector()
         for path in (self.xds_socket, self.admin_socket, self.sessions_socket):
             if len(str(path).encode()) > SOCKET_PATH_MAX:
                 raise errors.Invalid(
@@ -64,6 +67,13 @@ class GatewaySettings:
                 )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise errors.Invalid("cannot use tls_certificate without tls_key or the other way round: set both")
+
+    def _check_collector(self) -> None:
+        try:
+            if self.otlp_endpoint is not None:
+                collector.parse(self.otlp_endpoint)
+        except ValueError as error:
+            raise errors.Invalid(f"cannot use otlp_endpoint: {error}") from error
 
     def _check_addresses(self) -> None:
         try:

@@ -13,7 +13,7 @@ from roost_server.operations.caller import Caller
 from roost_server.operations.context import Context
 from roost_server.operations.finding import check_revision, find, find_endpoint, record, refuse_when_deleting
 from roost_server.operations.versions import mark_updating
-from roost_server.operations.views import EndpointView, view_endpoint
+from roost_server.operations.views import EndpointView, view_endpoints
 from roost_server.store import (
     canaries,
     chores,
@@ -97,7 +97,7 @@ async def listed(context: Context, caller: Caller, runtime_name: str) -> list[En
     async with context.store.read() as tx:
         runtime = await find(tx, caller, runtime_name)
         boxes = await replicas.of(tx, runtime.id)
-        return [view_endpoint(runtime, endpoint, boxes) for endpoint in await endpoints.of(tx, runtime.id)]
+        return await view_endpoints(tx, runtime, await endpoints.of(tx, runtime.id), boxes)
 
 
 async def get(context: Context, caller: Caller, runtime_name: str, name: str | None) -> EndpointView:
@@ -210,8 +210,8 @@ async def stop(context: Context, caller: Caller, runtime_name: str, name: str) -
 
 async def _stop_with_the_last(tx: Tx, runtime: Runtime) -> None:
     """A runtime none of whose endpoints is to serve has nothing to run for."""
-    its_endpoints = await endpoints.of(tx, runtime.id)
-    if runtime.wanted == Wanted.RUNNING and all(one.wanted == Wanted.STOPPED for one in its_endpoints):
+    none_serves = all(one.wanted == Wanted.STOPPED for one in await endpoints.of(tx, runtime.id))
+    if runtime.wanted == Wanted.RUNNING and runtime.status != Status.STOPPED and none_serves:
         await runtimes.set_status(tx, runtime, Status.STOPPING)
 
 
@@ -253,7 +253,7 @@ async def wait(context: Context, caller: Caller, runtime_name: str, endpoint_id:
 
 
 async def _view(tx: Tx, runtime: Runtime, endpoint: Endpoint) -> EndpointView:
-    return view_endpoint(runtime, endpoint, await replicas.of(tx, runtime.id))
+    return (await view_endpoints(tx, runtime, [endpoint], await replicas.of(tx, runtime.id)))[0]
 
 
 async def _asked(tx: Tx, caller: Caller, runtime: Runtime, endpoint_id: str, verb: str) -> EndpointView:

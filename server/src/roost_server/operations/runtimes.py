@@ -111,7 +111,8 @@ async def start(context: Context, caller: Caller, id_or_name: str) -> RuntimeVie
     async with context.store.write() as tx:
         runtime = await find(tx, caller, id_or_name, to_change=True)
         refuse_when_deleting(runtime)
-        await _retry_failed(tx, runtime)
+        await _retry_images(tx, runtime)
+        await replicas.retry_failed(tx, runtime.id)
         await _start_an_endpoint(tx, runtime)
         if runtime.wanted != Wanted.RUNNING or runtime.status in (Status.STOPPED, Status.STOPPING):
             await runtimes.update(tx, runtime, wanted=Wanted.RUNNING, applied_version=runtime.version)
@@ -138,6 +139,7 @@ async def restart(context: Context, caller: Caller, id_or_name: str) -> RuntimeV
         if runtime.wanted == Wanted.RUNNING and runtime.status not in (Status.STOPPED, Status.STOPPING):
             if runtime.applied_version != runtime.version:
                 await versions.refuse_during_canary(tx, runtime, f"apply version {runtime.version}")
+            await _retry_images(tx, runtime)
             await versions.mark_updating(tx, runtime)
             await renew(tx, runtime, applied_version=runtime.version)
             return await _asked(tx, caller, runtime, "runtime.restart")
@@ -158,7 +160,8 @@ async def stop(context: Context, caller: Caller, id_or_name: str) -> RuntimeView
         if runtime.wanted != Wanted.STOPPED:
             await canary_moves.abort_all(tx, runtime, "the runtime was stopped")
             await runtimes.update(tx, runtime, wanted=Wanted.STOPPED)
-            await runtimes.set_status(tx, runtime, Status.STOPPING)
+            if runtime.status != Status.STOPPED:  # as it is when all its endpoints were stopped
+                await runtimes.set_status(tx, runtime, Status.STOPPING)
             await events.record(tx, runtime.id, "runtime.stopping", "asked to stop")
         return await _asked(tx, caller, runtime, "runtime.stop")
 
@@ -201,11 +204,11 @@ async def wait(context: Context, caller: Caller, runtime_id: str, seconds: float
     return await waiting.until(context.store.nudges, "runtime_changes", read, settled, seconds)
 
 
-async def _retry_failed(tx: Tx, runtime: Runtime) -> None:
-    version = await version_rows.get(tx, runtime.id, runtime.version)
-    assert version is not None
-    await images.retry(tx, version.image_id)
-    await replicas.retry_failed(tx, runtime.id)
+async def _retry_images(tx: Tx, runtime: Runtime) -> None:
+    """Of the latest version and of every one that has replicas: an endpoint may be pinned to an older one."""
+    numbers = {runtime.version} | {replica.version for replica in await replicas.of(tx, runtime.id)}
+    for version in (await version_rows.in_use(tx, {runtime.id: numbers})).values():
+        await images.retry(tx, version.image_id)
 
 
 async def _asked(tx: Tx, caller: Caller, runtime: Runtime, verb: str) -> RuntimeView:

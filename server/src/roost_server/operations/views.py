@@ -8,19 +8,20 @@ from roost_server.domain import standing
 from roost_server.domain.endpoint import Endpoint, EndpointStatus
 from roost_server.domain.replica import Replica, ReplicaStatus
 from roost_server.domain.runtime import ReplicaCount, Runtime
-from roost_server.store import endpoints, replicas
+from roost_server.store import endpoints, key_sets, replicas
 from roost_server.store.store import Tx
 from roost_server.store.workspaces import Workspace
 
 
 @dataclass(frozen=True)
 class EndpointView:
-    """`ready` is how many replicas serve it now."""
+    """`ready` is how many replicas serve it now; `message` what keeps callers out whom it should let in."""
 
     endpoint: Endpoint
     runtime: Runtime
     status: EndpointStatus
     ready: int
+    message: str | None
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,29 @@ async def view(tx: Tx, workspace: Workspace, *runtimes: Runtime) -> list[Runtime
         RuntimeView(
             runtime,
             workspace,
-            [view_endpoint(runtime, endpoint, boxes[runtime.id]) for endpoint in ends[runtime.id]],
+            await view_endpoints(tx, runtime, ends[runtime.id], boxes[runtime.id]),
             count(runtime, ends[runtime.id], boxes[runtime.id]),
         )
         for runtime in runtimes
     ]
 
 
-def view_endpoint(runtime: Runtime, endpoint: Endpoint, boxes: Sequence[Replica]) -> EndpointView:
-    """`boxes` are all replicas of the runtime."""
+async def view_endpoints(
+    tx: Tx, runtime: Runtime, ends: Sequence[Endpoint], boxes: Sequence[Replica]
+) -> list[EndpointView]:
+    """Some endpoints of a runtime; `boxes` are all its replicas."""
     ready = Counter(replica.version for replica in boxes if replica.status == ReplicaStatus.READY)
-    status = standing.of_endpoint(runtime, endpoint, boxes)
-    return EndpointView(endpoint, runtime, status, sum(ready[version] for version in endpoint.live))
+    troubles = await key_sets.troubles(tx, [url for end in ends if (url := end.access.keys_url) is not None])
+    return [
+        EndpointView(
+            end,
+            runtime,
+            standing.of_endpoint(runtime, end, boxes),
+            sum(ready[version] for version in end.live),
+            troubles.get(end.access.keys_url or ""),
+        )
+        for end in ends
+    ]
 
 
 def count(runtime: Runtime, ends: Sequence[Endpoint], boxes: Sequence[Replica]) -> ReplicaCount:

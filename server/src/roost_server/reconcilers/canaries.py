@@ -123,9 +123,9 @@ def _seen(work: Work, counted: Tally | None) -> Seen:
     serves = runtime.wanted == work.endpoint.wanted == Wanted.RUNNING
     probe = work.version.config.probe
     patience = probe.start_timeout_seconds if probe else START_SECONDS
-    holds = work.endpoint.live == work.canary.split
+    enough = work.version.config.autoscaling.min_replicas if work.endpoint.live == work.canary.split else None
     in_error = (runtime.message or runtime.reason or "error") if runtime.status == Status.ERROR else None
-    trouble = rules.trouble(work.fresh, patience, now, holds=holds)
+    trouble = rules.trouble(work.fresh, patience, now, enough=enough)
     return Seen(now, work.endpoint.live if serves else None, trouble, in_error, counted)
 
 

@@ -15,7 +15,18 @@ from roost_server.engines.engine import Engine, Images
 from roost_server.reconcilers import ageing
 from roost_server.reconcilers.routes import Routes
 from roost_server.reconcilers.scaling import Scaling
-from roost_server.store import chores, endpoints, events, idempotency, images, key_sets, leases, replicas, tables
+from roost_server.store import (
+    chores,
+    endpoints,
+    events,
+    idempotency,
+    images,
+    key_sets,
+    leases,
+    replicas,
+    sessions,
+    tables,
+)
 from roost_server.store.leases import Lease
 from roost_server.store.store import Store
 
@@ -79,6 +90,7 @@ class ChoresReconciler:
         before = leases.now() - timedelta(hours=self.image_keep_hours)
         async with self.store.write() as tx:
             await idempotency.purge(tx)
+            await sessions.purge(tx)
             await key_sets.delete_unused(tx, await endpoints.key_urls(tx))
             for runtime_id in await events.crowded(tx):
                 await events.trim(tx, runtime_id)

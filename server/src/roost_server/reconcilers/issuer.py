@@ -4,6 +4,7 @@ What was answered is never repeated in an error: the URL may lead to something t
 """
 
 import asyncio
+import ipaddress
 import json
 import re
 import ssl
@@ -12,14 +13,13 @@ from typing import Any, NoReturn
 
 import httpx
 
-from roost_server.domain import errors
+from roost_server.domain import errors, jwks
 
 DISCOVERY = "/.well-known/openid-configuration"
 REFRESH_SECONDS, REFRESH_MIN_SECONDS, REFRESH_MAX_SECONDS = 300.0, 60.0, 3600.0
 """How long keys are good, unless the issuer says otherwise, within these bounds."""
 
 TIMEOUT_SECONDS = 5.0
-BYTES_MAX = 256 * 1024
 MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 SCHEMES = ("http://", "https://")
 
@@ -31,8 +31,10 @@ async def fetch(url: str) -> tuple[dict[str, Any], float]:
             metadata, _ = await _get(client, url)
             url = _where(url, metadata)
         keys, headers = await _get(client, url)
-    if not isinstance(keys.get("keys"), list):
-        _cannot(url, 'it answered something else than a JWK set, an object with a list "keys"')
+    try:
+        jwks.check(keys)
+    except ValueError as error:
+        _cannot(url, f"what it answered is {error}")
     return keys, refresh_seconds(headers.get("cache-control", ""))
 
 
@@ -59,14 +61,29 @@ def _where(url: str, metadata: dict[str, Any]) -> str:
 async def _get(client: httpx.AsyncClient, url: str) -> tuple[dict[str, Any], httpx.Headers]:
     """A JSON object and the answer's headers."""
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS), client.stream("GET", url, headers=_wanted()) as answer:
-            if answer.status_code != 200:
-                _cannot(url, f"it answered {answer.status_code}")
-            return _object(url, await _body(url, answer)), answer.headers
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            await _refuse_link_local(url)
+            async with client.stream("GET", url, headers=_wanted()) as answer:
+                if answer.status_code != 200:
+                    _cannot(url, f"it answered {answer.status_code}")
+                return _object(url, await _body(url, answer)), answer.headers
     except (TimeoutError, httpx.TimeoutException):
         _cannot(url, f"it did not answer within {TIMEOUT_SECONDS:g} seconds")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         _cannot(url, str(error) or type(error).__name__)
+
+
+async def _refuse_link_local(url: str) -> None:
+    """Clouds serve the host's credentials there, which is nobody's issuer. A name that only a proxy knows passes."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(httpx.URL(url).host, None)
+    except UnicodeError:
+        _cannot(url, "its host is no name that there can be")
+    except OSError:
+        return
+    addresses = (ipaddress.ip_address(place[0]) for *_, place in found)
+    if any((getattr(one, "ipv4_mapped", None) or one).is_link_local for one in addresses):
+        _cannot(url, "it is at a link-local address, where no issuer is")
 
 
 def _wanted() -> dict[str, str]:
@@ -77,8 +94,8 @@ async def _body(url: str, answer: httpx.Response) -> bytes:
     body = bytearray()
     async for piece in answer.aiter_raw():
         body += piece
-        if len(body) > BYTES_MAX:
-            _cannot(url, f"it answered more than {BYTES_MAX // 1024} KiB")
+        if len(body) > jwks.BYTES_MAX:
+            _cannot(url, f"it answered more than {jwks.BYTES_MAX // 1024} KiB")
     return bytes(body)
 
 

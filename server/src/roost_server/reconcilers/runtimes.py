@@ -77,8 +77,8 @@ async def _carry_out(tx: Tx, runtime: Runtime, decided: plan.Plan) -> None:
     changed = await runtimes.set_status(tx, runtime, decided.status, decided.reason, decided.message)
     if changed and decided.status != runtime.status:
         await _record_status(tx, runtime, decided)
-    if decided.status == Status.STOPPED:
-        await scales.forget(tx, runtime.id)
+    if decided.status == Status.STOPPED or decided.stop or decided.moves:
+        await scales.forget_unused(tx, runtime.id, decided.in_use)
     if decided.stop or decided.moves or decided.status != runtime.status:
         await chores.publish_routes(tx)
 

@@ -5,6 +5,7 @@ alone: what they take over is sized when they take it over.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -58,10 +59,13 @@ class Scaling:
         served = {(one.runtime_id, version) for one in await endpoints.of(tx, *ids) for version in one.live}
         decided = await scales.of(tx, *ids)
         last = await samples.latest(tx, ids, int(time.time()) - STANDS_SECONDS)
-        boxes = [one for one in await replicas.of(tx, *ids) if one.status != ReplicaStatus.STOPPING]
+        boxes: dict[Key, list[Replica]] = defaultdict(list)
+        for box in await replicas.of(tx, *ids):
+            if box.status != ReplicaStatus.STOPPING:
+                boxes[box.runtime_id, box.version].append(box)
         ready_before = leases.now() - timedelta(seconds=2 * self.measure_seconds)
         return [
-            Seen(version, decided.get(key), tuple(_uses(version, boxes, last, ready_before)))
+            Seen(version, decided.get(key), tuple(_uses(version, boxes[key], last, ready_before)))
             for key, version in candidates.items()
             if key in served
         ]
@@ -71,10 +75,12 @@ class Scaling:
         return autoscaling.decide(seen.version.config.autoscaling, seen.uses, seen.standing, clock)
 
     async def _write(self, seen: "Seen", decision: Decision) -> None:
-        """Unless somebody else decided meanwhile. Whoever writes locks the runtime first."""
+        """Unless somebody else decided meanwhile, or it serves no longer. Whoever writes locks the runtime first."""
         runtime_id, number, to = seen.version.runtime_id, seen.version.number, decision.standing
         async with self.store.write() as tx:
             await leases.wake(tx, tables.runtimes, runtime_id)
+            if all(number not in endpoint.live for endpoint in await endpoints.of(tx, runtime_id)):
+                return
             if (await scales.of(tx, runtime_id)).get((runtime_id, number)) != seen.scale:
                 return
             await scales.put(tx, Scale(runtime_id, number, to.replicas, to.low_since, to.low_most))
@@ -119,9 +125,8 @@ def _uses(
     """One a replica. What it uses while it starts says nothing of its requests, so that counts as no sample."""
     size = version.resources
     for box in boxes:
-        if (box.runtime_id, box.version) == (version.runtime_id, version.number):
-            sample = last.get(box.id)
-            if sample is None or box.status != ReplicaStatus.READY or (box.ready_at or ready_before) >= ready_before:
-                yield None
-            else:
-                yield Use(100 * sample.cpu_cores / size.cores, 100 * sample.memory_bytes / (size.memory << 20))
+        sample = last.get(box.id)
+        if sample is None or box.status != ReplicaStatus.READY or (box.ready_at or ready_before) >= ready_before:
+            yield None
+        else:
+            yield Use(100 * sample.cpu_cores / size.cores, 100 * sample.memory_bytes / (size.memory << 20))

@@ -68,6 +68,14 @@ async def everything(tx: Tx) -> dict[str, str | None]:
     return {row["url"]: _text(row["keys"]) for row in await tx.all(sa.select(table.c.url, table.c["keys"]))}
 
 
+async def troubles(tx: Tx, urls: Collection[str]) -> dict[str, str]:
+    """Why the keys of these URLs could last not be fetched, of those that could not."""
+    if not urls:
+        return {}
+    query = sa.select(table.c.url, table.c.message).where(table.c.url.in_(urls), table.c.message.is_not(None))
+    return {row["url"]: row["message"] for row in await tx.all(query)}
+
+
 async def set_keys(tx: Tx, key_set: KeySet, keys: dict[str, Any]) -> bool:
     """Record what was fetched; whether it is something else than before."""
     changed = _text(keys) != key_set.keys

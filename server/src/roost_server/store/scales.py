@@ -1,5 +1,6 @@
 """Scales: how many replicas of each version scaling last decided on, and since when fewer would do."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,6 +39,6 @@ async def put(tx: Tx, scale: Scale) -> None:
         await tx.run(statements.insert(table), runtime_id=scale.runtime_id, version=scale.version, **values)
 
 
-async def forget(tx: Tx, runtime_id: str) -> None:
-    """A runtime that is stopped begins anew at its least."""
-    await tx.run(sa.delete(table).where(table.c.runtime_id == runtime_id))
+async def forget_unused(tx: Tx, runtime_id: str, used: Collection[int]) -> None:
+    """Versions that are not used, which of a stopped runtime are all, begin anew at their least."""
+    await tx.run(sa.delete(table).where(table.c.runtime_id == runtime_id, table.c.version.not_in(used)))

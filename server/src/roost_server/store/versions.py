@@ -41,7 +41,9 @@ def _one() -> sa.Select[Any]:
 
 @cache
 def _of_runtimes() -> sa.Select[Any]:
-    return sa.select(table).where(table.c.runtime_id.in_(sa.bindparam("runtime_ids", expanding=True)))
+    ids: sa.BindParameter[Any] = sa.bindparam("runtime_ids", expanding=True)
+    numbers: sa.BindParameter[Any] = sa.bindparam("numbers", expanding=True)
+    return sa.select(table).where(table.c.runtime_id.in_(ids), table.c.number.in_(numbers))
 
 
 async def get(tx: Tx, runtime_id: str, number: int) -> Version | None:
@@ -66,8 +68,10 @@ async def numbered_page(tx: Tx, runtime_id: str, number: int, size: int) -> tupl
 
 
 async def in_use(tx: Tx, numbers: dict[str, set[int]]) -> dict[tuple[str, int], Version]:
-    """The named versions of many runtimes at once, by runtime id and number."""
-    found = await tx.all(_of_runtimes(), runtime_ids=list(numbers))
+    """The named versions of many runtimes at once, by runtime id and number. Reads few others: a runtime may have
+    thousands."""
+    named = sorted(set().union(*numbers.values()))
+    found = await tx.all(_of_runtimes(), runtime_ids=list(numbers), numbers=named)
     rows = [row for row in found if row["number"] in numbers[row["runtime_id"]]]
     return {(row["runtime_id"], row["number"]): _version(row) for row in rows}
 

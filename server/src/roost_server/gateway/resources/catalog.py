@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import structlog
 
 from roost_server.domain.route import Route, Snapshot
-from roost_server.gateway.resources import clusters, extensions, guards, listeners, secrets, virtual_hosts
+from roost_server.gateway.resources import clusters, extensions, guards, listeners, secrets, tracing, virtual_hosts
 from roost_server.gateway.resources.wire import Resource
 from roost_server.gateway.settings import GatewaySettings
 
@@ -35,7 +36,8 @@ class Builder:
     """Builds catalogs; keeps what it built of each route."""
 
     def __init__(self, settings: GatewaySettings, tls: Any) -> None:
-        self._connect_timeout_seconds = settings.connect_timeout_seconds
+        self._settings = settings
+        self._collector = tracing.collector(settings.otlp_endpoint)
         self._listeners = _by_name(listeners.listeners(settings, tls))
         self._built: dict[str, BuiltRoute] = {}
         self._virtual_hosts: list[bytes] | None = None
@@ -48,7 +50,7 @@ class Builder:
         self._built = self._build_routes(snapshot)
         built = self._built.values()
         return {
-            clusters.CLUSTER: _by_name(made for each in built for made in each.clusters),
+            clusters.CLUSTER: _by_name(chain(self._collector, (made for each in built for made in each.clusters))),
             clusters.ENDPOINTS: _by_name(made for each in built for made in each.endpoints),
             secrets.SECRET: dict(certificates),
             listeners.LISTENER: self._listeners,
@@ -93,14 +95,15 @@ class Builder:
             route,
             usable,
             hosts,
-            tuple(made for pool, _ in pools for made in self._clusters(route.id, pool.version)),
+            tuple(made for pool, _ in pools for made in self._clusters(route, pool.version)),
             tuple(made for pool, backends in pools for made in clusters.endpoints(route.id, pool.version, backends)),
             virtual_hosts.virtual_host(route, hosts, ready, guard) if hosts else b"",
             guard,
         )
 
-    def _clusters(self, route_id: str, version: int) -> list[Resource]:
-        return clusters.clusters(route_id, version, self._connect_timeout_seconds)
+    def _clusters(self, route: Route, version: int) -> list[Resource]:
+        more = tracing.metadata(self._settings.otlp_endpoint, route, version)
+        return clusters.clusters(route.id, version, self._settings.connect_timeout_seconds, more)
 
 
 def _by_name(resources: Any) -> dict[str, Resource]:

@@ -20,6 +20,9 @@ FILTER = "roost.claims"
 TOKEN, AUDIENCE, CLAIM, USER = "token", "audience", "claim:", "user:"
 """How policies are named."""
 
+ONE_TOKEN = r"[Bb]earer +[A-Za-z0-9_.=-]+ *"
+"""All that the header may hold, with every scheme in `tokens.PREFIXES`."""
+
 PRINTABLE = r"[^\x00-\x1f\x7f]+"
 """What may become a header: not empty, no control character."""
 
@@ -57,11 +60,11 @@ def _any_of(*principals: Any) -> Any:
 
 
 def _one_token() -> Any:
-    """Of two tokens one would be checked here, and the agent might look at the other. Envoy joins headers of one name
-    with commas."""
-    comma = string_pb2.StringMatcher(contains=",")
-    several = route_components_pb2.HeaderMatcher(name=tokens.HEADER, string_match=comma)
-    return rbac_pb2.Principal(not_id=rbac_pb2.Principal(header=several))
+    """A token and nothing else. Of `BEARER <one> Bearer <other>` the other would be checked here, and the agent might
+    look at the one. (Headers of one name are joined with commas.)"""
+    alone = string_pb2.StringMatcher(safe_regex=regex_pb2.RegexMatcher(regex=ONE_TOKEN))
+    header = route_components_pb2.HeaderMatcher(name=tokens.HEADER, string_match=alone)
+    return rbac_pb2.Principal(header=header)
 
 
 def _claim(claim: str, values: tuple[Value, ...]) -> Iterable[Any]:

@@ -52,12 +52,12 @@ def endpoint_of(route_id: str) -> str:
     return route_id[:ENDPOINT_ID_LENGTH]
 
 
-def clusters(route_id: str, version: int, connect_timeout_seconds: float) -> list[Resource]:
-    """Both clusters of a pool."""
+def clusters(route_id: str, version: int, connect_timeout_seconds: float, more: bytes = b"") -> list[Resource]:
+    """Both clusters of a pool. `more` are further fields, serialised."""
     h1, h2 = h1_name(route_id, version), h2_name(route_id, version)
     return [
-        _named(CLUSTER, h1, _definition(http1_options, connect_timeout_seconds)),
-        _named(CLUSTER, h2, _definition(_http2_options, connect_timeout_seconds)),
+        _named(CLUSTER, h1, _definition(http1_options, connect_timeout_seconds) + more),
+        _named(CLUSTER, h2, _definition(_http2_options, connect_timeout_seconds) + more),
     ]
 
 

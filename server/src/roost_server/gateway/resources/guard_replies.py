@@ -49,7 +49,7 @@ BY_DETAILS: tuple[tuple[str, Reply], ...] = (
         ),
     ),
     (_token(""), _unauthenticated("its token cannot be read (%RESPONSE_CODE_DETAILS%)")),
-    (_policy(claims.TOKEN), _unauthenticated("it has several tokens; send one")),
+    (_policy(claims.TOKEN), _unauthenticated("its token is not alone; send `Authorization: Bearer <token>`")),
     (_policy(claims.AUDIENCE), _unauthenticated("its token is for another audience")),
     (_policy(addresses.ADDRESS), _forbidden("its address is not in a range that this endpoint allows")),
     (_policy(claims.CLAIM), _forbidden("the token's claims are not allowed here (%RESPONSE_CODE_DETAILS%)")),

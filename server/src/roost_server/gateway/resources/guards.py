@@ -18,7 +18,7 @@ from envoy.config.route.v3 import route_components_pb2
 
 from roost_server.domain.access import RateLimit
 from roost_server.domain.route import Guard, Refusal, Unavailable
-from roost_server.gateway.resources import addresses, claims, limits, tokens, wire
+from roost_server.gateway.resources import addresses, claims, headers, limits, tokens, wire
 from roost_server.gateway.resources.wire import Resource
 
 NO_KEY = (
@@ -62,6 +62,7 @@ def _build(guard: Guard) -> BuiltGuard:
     if guard.jwt and provider and not closed:
         _turn_on(host, tokens.FILTER, tokens.per_route(provider[0]))
         _turn_on(host, claims.FILTER, claims.per_route(guard.jwt))
+        host.request_headers_to_remove.extend(headers.USER_ALIKE)
     if guard.drops_authorization:
         host.request_headers_to_remove.append(tokens.HEADER)
     if guard.rate_limit:

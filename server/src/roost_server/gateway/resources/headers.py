@@ -1,5 +1,6 @@
 """Headers that mean something to the gateway, and those that it adds to every request."""
 
+import itertools
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
@@ -7,6 +8,18 @@ from envoy.config.core.v3 import base_pb2
 SESSION = ("x-roost-session-id", "x-greennode-agentbase-session-id")
 USER = ("x-roost-user-id", "x-greennode-agentbase-user-id")
 """Each pair means the same; of two that differ the first counts for the gateway."""
+
+
+def _spellings(name: str) -> list[str]:
+    """The other names with underscores in place of hyphens, which CGI and WSGI do not tell from this one."""
+    words = name.split("-")
+    signs = itertools.product("-_", repeat=len(words) - 1)
+    spelt = ["".join(itertools.chain(*zip(words, (*between, ""), strict=True))) for between in signs]
+    return spelt[1:]
+
+
+USER_ALIKE = tuple(spelt for name in USER for spelt in _spellings(name))
+"""What some agents would read as the user where the gateway has verified another."""
 
 VERSION = "x-roost-version"
 """Which version a session belongs to, between the gateway's own filters. Neither believed of a client nor passed on."""

@@ -1,7 +1,8 @@
 """The keys of a JWK set that can be used. Envoy gets these alone, written anew, and is never asked to judge any other.
 
-A key that is broken, too short, meant for encryption or secret (`oct`) is left out; of a set without any usable key
-nothing is left.
+A key that is broken, too short, meant for encryption or secret (`oct`) is left out, and so is what Envoy would refuse
+though others take it: one such key would keep every change of every route away. Of a set without any usable key nothing
+is left.
 """
 
 import base64
@@ -15,6 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 Key = Mapping[str, Any]
 
 RSA_BITS_MIN, RSA_BITS_MAX = 2048, 8192
+RSA_EXPONENT_BITS_MAX = 33
+"""As BoringSSL has it, which also wants an odd modulus."""
+
 RSA_ALGORITHMS = frozenset(f"{family}{bits}" for family in ("RS", "PS") for bits in (256, 384, 512))
 CURVES: Mapping[str, tuple[Callable[[], ec.EllipticCurve], str]] = {
     "P-256": (ec.SECP256R1, "ES256"),
@@ -40,7 +44,7 @@ def _key(key: Key) -> dict[str, Any] | None:
     if read is None or key.get("use", "sig") != "sig":
         return None
     named = {name: key[name] for name in ("kid", "alg") if name in key}
-    if not all(isinstance(value, str) for value in named.values()):
+    if not all(_is_text(value) for value in named.values()):
         return None
     try:
         found = read(key)
@@ -49,9 +53,16 @@ def _key(key: Key) -> dict[str, Any] | None:
     return None if found is None else {"kty": key["kty"], **named, **found}
 
 
+def _is_text(value: Any) -> bool:
+    """Not so half of a surrogate pair, which JSON can spell and Envoy does not read."""
+    return isinstance(value, str) and value.isprintable()
+
+
 def _rsa(key: Key) -> dict[str, Any] | None:
     modulus, exponent = _number(key["n"]), _number(key["e"])
     if not RSA_BITS_MIN <= modulus.bit_length() <= RSA_BITS_MAX or key.get("alg", "RS256") not in RSA_ALGORITHMS:
+        return None
+    if modulus % 2 == 0 or exponent.bit_length() > RSA_EXPONENT_BITS_MAX:
         return None
     rsa.RSAPublicNumbers(exponent, modulus).public_key()
     return {"n": _text(modulus), "e": _text(exponent)}

@@ -13,7 +13,7 @@ from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2 as hcm
 from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 
-from roost_server.gateway.resources import guard_replies, guards, replies, stickiness, virtual_hosts, wire
+from roost_server.gateway.resources import guard_replies, guards, replies, stickiness, tracing, virtual_hosts, wire
 from roost_server.gateway.resources.clusters import HEADER_COUNT, HEADER_LIMIT_KB, duration, from_ads
 from roost_server.gateway.resources.wire import Resource
 from roost_server.gateway.settings import GatewaySettings
@@ -28,7 +28,7 @@ SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT = (1, 9), (6, 4), (6, 5),
 
 def listeners(settings: GatewaySettings, tls: Any) -> list[Resource]:
     """`tls` is the DownstreamTlsContext that says where certificates come from."""
-    manager = _filter(_manager(settings.stream_idle_seconds))
+    manager = _filter(_manager(settings))
     plain = listener_components_pb2.FilterChain(filters=[manager])
     encrypted = listener_components_pb2.FilterChain(filters=[manager], transport_socket=_tls(tls))
     return [
@@ -74,7 +74,7 @@ def _filter(manager: Any) -> Any:
     return made
 
 
-def _manager(stream_idle_seconds: int) -> Any:
+def _manager(settings: GatewaySettings) -> Any:
     return hcm.HttpConnectionManager(
         stat_prefix="gateway",
         codec_type=hcm.HttpConnectionManager.AUTO,
@@ -82,12 +82,13 @@ def _manager(stream_idle_seconds: int) -> Any:
         http_filters=[*guards.http_filters(), stickiness.http_filter(), _router()],
         local_reply_config=replies.local_replies(guard_replies.BY_DETAILS),
         upgrade_configs=[hcm.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
-        stream_idle_timeout=duration(stream_idle_seconds),
+        stream_idle_timeout=duration(settings.stream_idle_seconds),
         request_timeout=duration(0),
         request_headers_timeout=duration(60),
         **_transparency(),
         **_protocols(),
         **_identity(),
+        **tracing.manager(settings.otlp_endpoint),
     )
 
 
@@ -118,12 +119,16 @@ def _protocols() -> dict[str, Any]:
     }
 
 
+_NOT_FOR_TRACES = {"pack_trace_reason": {"value": False}, "use_request_id_for_trace_sampling": {"value": False}}
+"""A client may send any request id, so none says whether a request is traced."""
+
+
 def _identity() -> dict[str, Any]:
     """A request id that the client sends is kept. Envoy's own headers (`x-envoy-…`) are believed of nobody: that is
     so as long as `internal_address_config` is left out. The routes append to X-Forwarded-For, because Envoy itself
     would write the host's address instead of a loopback client's."""
     request_id = hcm.RequestIDExtension()
-    request_id.typed_config.Pack(uuid_pb2.UuidRequestIdConfig(pack_trace_reason={"value": False}))
+    request_id.typed_config.Pack(uuid_pb2.UuidRequestIdConfig(**_NOT_FOR_TRACES))
     return {
         "use_remote_address": {"value": True},
         "skip_xff_append": True,

@@ -17,7 +17,8 @@ def rules(installation: Installation, api_port: int | None) -> str:
     address in their own network. Answers to the host may leave.
 
     Dropped: IPv6, a source address that is not the box's own, the host and all else it listens on, boxes of any
-    installation, link-local addresses (which clouds serve credentials from).
+    installation, link-local addresses (which clouds serve credentials from); and whoever is neither a box nor the host
+    at the address that is the boxes' own, which Linux would answer at whatever link it is asked from.
     """
     mine, anyone = f'iifname "{installation.veth_prefix}*"', f'"{VETH_FAMILY}*"'
     to_api = f"{mine} ip daddr {installation.host_address} tcp dport {api_port} accept" if api_port else ""
@@ -36,6 +37,7 @@ table inet {installation.table} {{
     {mine} ct state established,related accept
     {to_api}
     {mine} drop
+    iifname != "lo" ip daddr {installation.host_address} drop
   }}
   chain through {{
     type filter hook forward priority filter - 5; policy accept;

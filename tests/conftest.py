@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from roost_server.store import migrate
 from roost_server.store.store import open_store
 from support import postgresql as server
 from support.postgresql import PostgreSQL
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Started in the background by a shell: commands that tests interrupt would ignore that as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 structlog.configure(
     processors=[

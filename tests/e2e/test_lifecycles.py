@@ -41,7 +41,7 @@ def test_a_runtime_is_created_stopped_started_and_deleted(deploy: Deploy) -> Non
     runtime.delete()
     with pytest.raises(NotFoundError):
         runtime.refresh()
-    assert runtime.call("GET", "/whoami").status_code == 404
+    until(lambda: runtime.call("GET", "/whoami").status_code == 404)
 
 
 def test_configuration_and_address_survive_a_stop(deploy: Deploy) -> None:

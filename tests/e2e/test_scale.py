@@ -131,7 +131,7 @@ def counted(roost: Installation, status: str) -> int:
     """How many runtimes are in this status, by the server's metrics."""
     lines = httpx.get(f"{roost.url}/metrics", trust_env=False).text.splitlines()
     wanted = f'roost_runtimes{{status="{status}"}} '
-    return next((int(line.removeprefix(wanted)) for line in lines if line.startswith(wanted)), 0)
+    return next((int(float(line.removeprefix(wanted))) for line in lines if line.startswith(wanted)), 0)
 
 
 def test_two_thousand_simulated_runtimes_become_active_with_a_real_gateway(

@@ -207,7 +207,8 @@ async def _leaves_nothing(replica_id: str) -> bool:
 
 def _names_nothing(name: str) -> bool:
     mounts = Path("/proc/self/mounts").read_text()
-    cgroups = subprocess.check_output(["find", "/sys/fs/cgroup", "-type", "d", "-name", f"*{name}*"], text=True)
+    find = ["find", "/sys/fs/cgroup", "-type", "d", "-name", f"*{name}*"]  # fails when others' cgroups go meanwhile
+    cgroups = subprocess.run(find, capture_output=True, text=True).stdout
     processes = subprocess.run(["pgrep", "-f", name], capture_output=True, text=True).stdout
     return name not in mounts and not cgroups and not processes
 

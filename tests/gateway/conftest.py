@@ -1,5 +1,4 @@
 import shutil
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -11,25 +10,20 @@ from roost_server.gateway.settings import GatewaySettings
 from roost_server.operations.sessions import Sessions
 from roost_server.store import endpoints, runtimes, workspaces
 from roost_server.store.store import Store, open_store
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from support.installation import free_ports
 
 
 @pytest.fixture
 def settings() -> Iterator[GatewaySettings]:
     """Directories with short paths (sockets) and ports of their own."""
     base = Path(tempfile.mkdtemp(prefix="roost-gw-", dir="/tmp"))
+    http_port, https_port = free_ports(2)
     yield GatewaySettings(
         data_dir=base / "data",
         run_dir=base / "run",
         http_host="127.0.0.1",
-        http_port=free_port(),
-        https_port=free_port(),
+        http_port=http_port,
+        https_port=https_port,
         workers=1,
     )
     shutil.rmtree(base)

@@ -11,9 +11,9 @@ from roost_server.domain.traffic import Counts, Key
 from roost_server.gateway.counting import Numbers, by_version, key_of, parse_durations, parse_numbers
 from roost_server.gateway.envoy import EnvoyGateway
 from support import waiting
+from support.installation import free_ports
 
 from gateway.callers import grpc_channel
-from gateway.conftest import free_port
 from gateway.stories import HOST, STOPPED, backend, eventually, lone, pool
 from gateway.upstreams import Exchange, Held, agent, echo, grpc_agent
 
@@ -123,7 +123,7 @@ async def test_each_version_is_counted_for_itself(gateway, client):
 
 @pytest.mark.slow
 async def test_a_request_that_was_tried_again_counts_once_and_one_that_reached_nobody_is_an_error(gateway, client):
-    dead = Backend("dead", "127.0.0.1", free_port())
+    dead = Backend("dead", "127.0.0.1", free_ports(1)[0])
     async with agent(echo) as up:
         beside = lone("beside", (HOST,), (dead, backend(up)))
         alone = lone("alone", ("alone.localhost",), (dead,))

@@ -16,9 +16,9 @@ from roost_server.domain import errors
 from roost_server.gateway import identity
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
+from support.installation import free_ports
 
 from gateway.callers import progress, steady_traffic
-from gateway.conftest import free_port
 from gateway.stories import HOST, eventually, leading_to
 from gateway.upstreams import Agent, agent, echo, named
 
@@ -150,7 +150,7 @@ async def test_settings_that_cannot_be_used_are_named(settings, change, named):
 async def test_other_ports_restart_envoy(settings):
     async with agent(echo) as up:
         pid = await first_run(settings, up)
-        moved = dataclasses.replace(settings, http_port=free_port())
+        moved = dataclasses.replace(settings, http_port=free_ports(1)[0])
         async with closing(moved) as last:
             await last.start()
             await last.publish(leading_to(up))
@@ -193,7 +193,11 @@ async def test_a_gateway_that_was_never_started_stops_the_traffic_of_an_earlier_
 
 async def test_two_installations_do_not_disturb_each_other(gateway, settings, tmp_path):
     other = dataclasses.replace(
-        settings, run_dir=settings.run_dir / "2", data_dir=tmp_path, http_port=free_port(), https_port=free_port()
+        settings,
+        run_dir=settings.run_dir / "2",
+        data_dir=tmp_path,
+        http_port=free_ports(1)[0],
+        https_port=free_ports(1)[0],
     )
     async with agent(named("one")) as one, agent(named("two")) as two, closing(other) as second:
         await second.start()

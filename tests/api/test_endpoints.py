@@ -1,5 +1,6 @@
 """Endpoints over HTTP: URLs, what serves them, and every error with its field."""
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -76,6 +77,19 @@ async def test_traffic_is_split_and_put_back(http: httpx.AsyncClient, two: dict[
     assert (split["status"], split["live"], split["split"]) == ("active", shares, shares)
     whole = await update(http, "DEFAULT", split=[{"version": 1, "weight": 100}, {"version": 2, "weight": 0}])
     assert (whole["split"], whole["pinned"], whole["version"]) == (None, True, 1)
+
+
+async def test_waiting_for_an_endpoint_is_not_held_up_by_another_one(
+    http: httpx.AsyncClient, two: dict[str, Any]
+) -> None:
+    await create(http, "follower")
+    env = {"ROOST_SIMULATED_FAULT": "never_healthy"}
+    never = {"config": {"runtime_server": {"env": env}, "health": {"port": 8080}}}
+    assert (await http.put("/runtimes/agent/config", json=never)).status_code == 200
+    async with asyncio.timeout(20):
+        back = await update(http, "DEFAULT", version=2)
+    assert (back["status"], back["live"]) == ("active", [{"version": 2, "weight": 100}])
+    assert (await http.get(f"{ENDPOINTS}/follower")).json()["status"] == "updating"
 
 
 async def test_another_endpoint_becomes_the_default(http: httpx.AsyncClient, two: dict[str, Any]) -> None:

@@ -237,11 +237,14 @@ async def delete(context: Context, caller: Caller, runtime_name: str, name: str,
 
 
 async def wait(context: Context, caller: Caller, runtime_name: str, endpoint_id: str, seconds: float) -> EndpointView:
-    """The endpoint as soon as it has settled and the gateway has confirmed it, or as it is after `seconds`."""
+    """The endpoint as soon as it has settled and the gateway has confirmed it, or as it is after `seconds`.
+
+    What the runtime's other endpoints wait for does not hold it up. A failure counts once the runtime was looked at:
+    until then it may be one from before the change."""
 
     def settled(view: EndpointView) -> bool:
-        is_settled = view.status in _SETTLED and view.runtime.status != Status.UPDATING
-        return is_settled and view.endpoint.is_routed
+        is_looked_at = view.status != EndpointStatus.ERROR or view.runtime.status != Status.UPDATING
+        return view.status in _SETTLED and is_looked_at and view.endpoint.is_routed
 
     return await waiting.until(
         context.store.nudges,

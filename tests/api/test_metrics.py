@@ -113,6 +113,8 @@ async def test_a_replica_that_is_there_goes_on_as_it_was_measured_last(
     ends = {one["replica_id"]: one["points"][-1]["at"] for one in (await read(http, **until))["replicas"]}
     assert ends[replica.id] > stamp(now - 15)
     assert ends["gone"] <= stamp(at)
+    last_minute = (await read(http, **{**until, "from": stamp(now - 60)}))["replicas"]
+    assert [one["replica_id"] for one in last_minute] == [replica.id]
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,12 @@ def _look(client: "Roost", name: str | None, json: bool) -> Callable[[], None]:
     if name is None:
         found = sorted(client.runtimes.figures(), key=lambda one: (-one.cpu_cores, one.name))
         return lambda: output.emit(found) if json else output.table(HEADERS, [_row(one) for one in found])
-    last = client.runtimes.get(name).metrics(since=LAST, step_seconds=1)
+    runtime = client.runtimes.get(name)
+    last = runtime.metrics(since=LAST, step_seconds=1)
     if json:
         return lambda: output.emit(last)
-    return lambda: _show(last.replicas, last.endpoints)
+    there = {one.id for one in runtime.list_replicas()}
+    return lambda: _show([one for one in last.replicas if one.replica_id in there], last.endpoints)
 
 
 def _row(one: RuntimeFigures) -> tuple[str, ...]:
@@ -75,7 +77,11 @@ def _row(one: RuntimeFigures) -> tuple[str, ...]:
 
 
 def _show(replicas: Sequence[ReplicaMetrics], endpoints: Sequence[EndpointMetrics]) -> None:
-    output.table(("REPLICA", "VERSION", "CPU", "", "MEMORY", ""), [_replica(one) for one in replicas if one.points])
+    measured = [_replica(one) for one in replicas if one.points]
+    if measured:
+        output.table(("REPLICA", "VERSION", "CPU", "", "MEMORY", ""), measured)
+    else:
+        output.note("no replica that runs was measured in the last minute")
     rows = [_endpoint(one) for one in endpoints if one.points]
     if rows:
         print()

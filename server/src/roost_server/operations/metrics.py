@@ -76,10 +76,11 @@ async def of_endpoint(context: Context, caller: Caller, name: str, endpoint_name
 async def _series(
     tx: Tx, runtime: Runtime, ends: Sequence[Endpoint], of_versions: Collection[int] | None, wanted: Window
 ) -> Series:
+    since = min(wanted.since, int(time.time()) - STANDS_SECONDS)
     used = series.by_replica(
         [
             one
-            for one in await samples.usage(tx, runtime.id, wanted.since, wanted.until)
+            for one in await samples.usage(tx, runtime.id, since, wanted.until)
             if of_versions is None or one.version in of_versions
         ]
     )
@@ -88,12 +89,13 @@ async def _series(
     )
     limits = await _limits(tx, ((runtime.id, many[0].version) for many in used.values()))
     there = {replica.id for replica in await replicas.of(tx, runtime.id)}
+    told = [
+        _replica_series(replica_id, _until_now(many, there, wanted), limits, wanted)
+        for replica_id, many in sorted(used.items())
+    ]
     return Series(
         wanted,
-        [
-            _replica_series(replica_id, _until_now(many, there, wanted), limits, wanted)
-            for replica_id, many in sorted(used.items())
-        ],
+        [one for one in told if one.points],
         [
             EndpointSeries(endpoint, version, series.traffic(many, wanted))
             for endpoint in ends

@@ -91,6 +91,13 @@ async def test_a_wrong_field_is_named(
     refused(await http.post(PATH, json=body), 422, field)
 
 
+async def test_the_event_of_a_deletion_names_the_token(http: httpx.AsyncClient, agent: dict[str, Any]) -> None:
+    made = (await http.post(PATH, json={"name": "partner"})).json()
+    assert (await http.delete(f"{PATH}/{made['id']}")).status_code == 204
+    told = (await http.get("/runtimes/agent/events")).json()["items"][0]
+    assert told["message"] == "token partner of endpoint DEFAULT deleted"
+
+
 async def test_what_is_not_there_is_not_found(http: httpx.AsyncClient, agent: dict[str, Any]) -> None:
     refused(await http.get("/runtimes/agent/endpoints/other/tokens"), 404)
     refused(await http.post("/runtimes/other/endpoints/DEFAULT/tokens", json={"name": "a"}), 404)

@@ -81,9 +81,12 @@ async def delete(context: Context, caller: Caller, runtime_name: str, endpoint_n
     """The gateway refuses it from the next publish on, which follows at once. Raises `NotFound`."""
     async with context.store.write() as tx:
         runtime, endpoint = await _find(tx, caller, runtime_name, endpoint_name)
-        if not await endpoint_tokens.delete(tx, endpoint.id, token_id.lower()):
+        names = {row.id: row.name for row in await endpoint_tokens.of(tx, endpoint.id)}
+        name = names.get(token_id.lower())
+        if name is None:
             raise errors.NotFound(f'cannot find token "{token_id[:100]}" of endpoint "{endpoint.name}"')
-        await _told(tx, caller, runtime, "delete", f"token {token_id} of endpoint {endpoint.name} deleted")
+        await endpoint_tokens.delete(tx, endpoint.id, token_id.lower())
+        await _told(tx, caller, runtime, "delete", f"token {name} of endpoint {endpoint.name} deleted")
 
 
 async def _find(tx: Tx, caller: Caller, runtime_name: str, endpoint_name: str) -> tuple[Runtime, Endpoint]:

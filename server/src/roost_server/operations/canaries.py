@@ -90,7 +90,7 @@ async def _check_target(tx: Tx, runtime: Runtime, endpoint: Endpoint, serving: i
     if await version_rows.get(tx, runtime.id, to) is None:
         message = (
             f'cannot start a canary to version {to} of runtime "{runtime.name}": it has versions 1 to '
-            f"{runtime.version}; record a new one with `PUT …/config?apply=next_start`"
+            f"{runtime.version}; record a new one with `roost deploy --no-apply` (PUT …/config?apply=next_start)"
         )
         raise errors.Invalid(message, errors=[errors.FieldError(("to",), message, "not_found")])
 

@@ -89,7 +89,9 @@ async def delete(context: Context, caller: Caller, id_or_name: str, expected: in
 async def _find(tx: Tx, id_or_name: str) -> Flavor:
     found = await flavors.find(tx, id_or_name)
     if found is None:
-        raise errors.NotFound(f'cannot find flavor "{id_or_name[:100]}"; `GET …/flavors` lists what there is')
+        raise errors.NotFound(
+            f'cannot find flavor "{id_or_name[:100]}"; `roost flavor list` (GET …/flavors) tells what there is'
+        )
     return found
 
 

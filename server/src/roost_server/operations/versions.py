@@ -44,7 +44,7 @@ async def size_of(context: Context, tx: Tx, resources: Resources) -> Resources:
         return resources
     flavor = await flavors.find(tx, resources.flavor)
     if flavor is None:
-        message = f'cannot find flavor "{resources.flavor}"; `GET …/flavors` lists what there is'
+        message = f'cannot find flavor "{resources.flavor}"; `roost flavor list` (GET …/flavors) tells what there is'
         raise errors.Invalid(message, errors=[errors.FieldError(("config", "resources", "flavor"), message)])
     size = replace(resources, flavor=None, cpu_cores=flavor.cpu_cores, memory_mb=flavor.memory_mb)
     context.capacity.check(size, flavor=flavor.name)
@@ -120,7 +120,7 @@ async def refuse_during_canary(tx: Tx, runtime: Runtime, doing: str) -> None:
         if canary is not None and endpoint.pinned_version is None:
             raise errors.Conflict(
                 f'cannot {doing} of runtime "{runtime.name}": a canary of {endpoint.name} is under way; '
-                "promote or abort it first, or only record the version with apply=next_start"
+                "promote or abort it first, or only record the version (`roost deploy --no-apply`, apply=next_start)"
             )
 
 

@@ -111,7 +111,9 @@ class Endpoints(Handle):
     def _settled(self, call: Call, deadline: Deadline, wait: bool) -> models.Endpoint:
         """What the call answers; with `wait`, as it is once it has settled."""
         endpoint = self._transport.read(models.Endpoint, call)
-        while wait and not waiting.endpoint_is_settled(self.name, endpoint, deadline):
+        while wait and endpoint.status not in waiting.SETTLED:
+            if deadline.slice() <= 0:
+                raise waiting.endpoint_is_late(self.refresh(), endpoint, deadline)
             path = self._path("endpoints", endpoint.id)
             endpoint = self._transport.read(models.Endpoint, calls.get(path, wait=deadline.slice()))
         self.refresh()

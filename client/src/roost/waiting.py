@@ -59,17 +59,14 @@ def _way_out(runtime: RuntimeState) -> str:
     return f"look closer with `roost logs {runtime.name}` and `roost events {runtime.name}`"
 
 
-def endpoint_is_settled(runtime_name: str, endpoint: Endpoint, deadline: Deadline) -> bool:
-    """Raises `WaitTimeout` when the time is over and it is under way."""
-    if endpoint.status in SETTLED:
-        return True
-    if deadline.slice() <= 0:
-        raise errors.WaitTimeout(
-            f'endpoint "{endpoint.name}" of runtime "{runtime_name}" is still {endpoint.status} '
-            f"after {deadline.timeout:g} s",
-            hint=f"it goes on; see how it stands with `roost inspect {runtime_name}`",
-        )
-    return False
+def endpoint_is_late(runtime: RuntimeState, endpoint: Endpoint, deadline: Deadline) -> errors.WaitTimeout:
+    """The time is over and it is under way; the runtime knows why."""
+    why = f" ({runtime.message})" if runtime.message else ""
+    return errors.WaitTimeout(
+        f'endpoint "{endpoint.name}" of runtime "{runtime.name}" is still {endpoint.status} '
+        f"after {deadline.timeout:g} s{why}",
+        hint=f"it goes on; see how it stands with `roost inspect {runtime.name}`",
+    )
 
 
 def check_endpoint(runtime: RuntimeState, endpoint: Endpoint) -> None:

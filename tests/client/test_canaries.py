@@ -1,6 +1,9 @@
 """Canaries through the SDK and the command."""
 
 import json
+import signal
+import subprocess
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -104,6 +107,29 @@ def test_the_command_starts_it_and_waits(roost: Command, name: str) -> None:
     assert row[1:7] == ["DEFAULT", "1", "2", "succeeded", "100", "%"]
 
 
+def test_one_that_leaves_its_endpoint_pinned_says_so(roost: Command, name: str) -> None:
+    recorded(roost, name)
+    roost("endpoint", "update", name, "--version", "1")
+    terms = ("--steps", "100", "--interval", "0", "--min-requests", "0")
+    out = roost("canary", "start", name, "--to", "2", *terms, "--wait").out
+    assert out.splitlines()[1:] == [
+        "DEFAULT is pinned to version 2; to let it follow the latest again:",
+        f"  roost endpoint update {name} DEFAULT --latest",
+    ]
+
+
+def test_ctrl_c_leaves_it_and_says_so(roost: Command, name: str, spawn: Callable[..., "subprocess.Popen[str]"]) -> None:
+    recorded(roost, name)
+    with spawn("canary", "start", name, "--to", "2", "--wait") as process:
+        assert process.stderr is not None
+        assert "running at" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert err.splitlines()[-1] == f"the canary goes on; `roost canary abort {name}` takes it back"
+    assert process.returncode == 130
+    assert roost("canary", "abort", name).code == 0
+
+
 def test_every_option_of_start_reaches_the_canary(roost: Command, name: str) -> None:
     recorded(roost, name)
     roost("endpoint", "create", name, "beta", "--version", "1")
@@ -124,7 +150,7 @@ def test_the_command_shows_all_about_it(roost: Command, name: str) -> None:
     shown = roost("canary", "show", name).out
     for part in (
         f"of        {name}, endpoint DEFAULT",
-        "steps     [5], 25, 50, 100 %, each 60 s or more",
+        "steps     [5], 25, 50, 100 %, each 60 s and 20 requests or more",
         "allowed   1% of the requests may fail, 95 % of them may be 1.5 times as slow",
         "VERSION   WEIGHT   REQUESTS   FAILED     P95",
         "1 (old)",

@@ -95,7 +95,10 @@ def test_access_is_changed_where_it_is_named(roost: Command, running: str, tmp_p
     assert rule["rate_limit"] == {"requests": 5000, "per_seconds": 3600}
 
     jwt = ("--jwt-issuer", ISSUER, "--audience", "a", "--audience", "b", "--claim", "admin=true", "--claim", "team=x")
-    assert roost("endpoint", "update", running, "inside", *jwt, "--user-claim", "email").code == 0
+    told = roost("endpoint", "update", running, "inside", *jwt, "--user-claim", "email").out.splitlines()[-1]
+    assert told == f"  access   jwt of {ISSUER}, from 10.0.0.0/8, 5000 per 3600 s"
+    shown = roost("endpoint", "get", running, "inside").out
+    assert "audience       a or b\n" in shown and "claims         admin=true, team=x\n" in shown
     rule = access(roost, running, "inside")
     assert (rule["mode"], rule["allowed_cidrs"]) == ("jwt", ["10.0.0.0/8"])
     assert rule["jwt"] == {

@@ -109,6 +109,28 @@ def test_deploy_to_a_pinned_endpoint_says_so_and_how_to_let_it_follow(roost: Com
     assert roost(*command[1:]).out.startswith(f"{running}: version 2 serves; version 1 stays ready")
 
 
+def test_a_version_recorded_beside_a_pinned_endpoint_is_not_promised_by_a_restart(roost: Command, running: str) -> None:
+    roost("endpoint", "update", running, "--version", "1")
+    lines = roost("deploy", running, "--no-apply").out.splitlines()
+    assert lines[1:] == [
+        "version 2 is recorded, but DEFAULT should serve version 1; let it serve that with",
+        f"  roost endpoint update {running} DEFAULT --version 2",
+        f"  or step by step: roost canary start {running} --to 2",
+    ]
+    assert "2 (not served: no endpoint follows the latest)" in roost("inspect", running).out
+    assert roost(*lines[2].split()[1:]).out.startswith(f"{running}: version 2 serves")
+    assert "version       2\n" in roost("inspect", running).out
+
+
+def test_a_deploy_beside_a_canary_points_to_the_canary(roost: Command, running: str) -> None:
+    roost("deploy", running, "--no-apply")
+    roost("canary", "start", running, "--to", "2")
+    refused = roost("deploy", running)
+    assert (refused.code, "or only record the version (`roost deploy --no-apply`" in refused.err) == (1, True)
+    told = f"version 3 is recorded; a canary moves the traffic now, see `roost canary show {running}`"
+    assert roost("deploy", running, "--no-apply").out.splitlines()[1:] == [told]
+
+
 def test_deploy_to_a_stopped_runtime_says_how_to_start_it(roost: Command, running: str) -> None:
     roost("shutdown", running)
     assert roost("deploy", running).out == f"{running} is stopped; `roost boot {running}` starts version 2\n"

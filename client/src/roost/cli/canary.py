@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roost.cli import canary_view, output, session
+from roost.cli import canary_view, output, serving, session
 from roost.cli.options import Json, Name, OfEndpoint, Timeout
 from roost.config import CanaryOptions
 
 if TYPE_CHECKING:
     from roost.canaries import Canary
+    from roost.runtime import Runtime
 
 DAY = 86_400.0
 Which = Annotated[str, typer.Option("--canary", metavar="ID", help="Another one than that under way, or the last.")]
@@ -58,8 +59,8 @@ def start(
         "min_requests": min_requests,
     }
     with session.client(ctx) as client:
-        canary = client.runtimes.get(name).start_canary(to, endpoint, **options)
-        _say(canary, name, wait, timeout, json)
+        runtime = client.runtimes.get(name)
+        _say(runtime, runtime.start_canary(to, endpoint, **options), wait, timeout, json)
 
 
 def _steps(text: str) -> list[int]:
@@ -157,11 +158,17 @@ def _act(
     ctx: typer.Context, name: str, which: str, verb: str, json: bool, wait: bool = False, timeout: float = DAY
 ) -> None:
     with session.client(ctx) as client:
-        canary = client.runtimes.get(name).canary(which)
-        _say(getattr(canary, verb)(), name, wait, timeout, json)
+        runtime = client.runtimes.get(name)
+        _say(runtime, getattr(runtime.canary(which), verb)(), wait, timeout, json)
 
 
-def _say(canary: "Canary", name: str, wait: bool, timeout: float, json: bool) -> None:
+def _say(runtime: "Runtime", canary: "Canary", wait: bool, timeout: float, json: bool) -> None:
     if wait:
-        canary_view.watch(canary, name, timeout, as_json=json)
-    output.emit(canary) if json else print(canary_view.sentence(canary, name))
+        canary_view.watch(canary, runtime.name, timeout, as_json=json)
+    if json:
+        output.emit(canary)
+        return
+    print(canary_view.sentence(canary, runtime.name))
+    endpoint = runtime.get_endpoint(canary.endpoint_id) if canary.status == "succeeded" else None
+    if endpoint is not None and endpoint.pinned:
+        print(serving.pinned(runtime.name, endpoint))

@@ -29,11 +29,12 @@ def text(canary: CanaryState, runtime: str) -> str:
     """All about it, in lines."""
     steps = ", ".join(f"[{step}]" if at == canary.step else str(step) for at, step in enumerate(canary.steps))
     slower, failing = f"{canary.max_p95_ratio:g} times as slow", f"{canary.max_error_rate:.3%}".replace(".000", "")
+    asked = f" and {canary.min_requests} requests" if canary.min_requests else ""
     lines = [
         ("canary", canary.id),
         ("of", f"{runtime}, endpoint {canary.endpoint}"),
         ("status", output.status(canary.status.replace("_", " "))),
-        ("steps", f"{steps} %, each {canary.interval_seconds:g} s or more"),
+        ("steps", f"{steps} %, each {canary.interval_seconds:g} s{asked} or more"),
         ("allowed", f"{failing} of the requests may fail, 95 % of them may be {slower}"),
         ("now" if not canary.has_ended else "ended", doing(canary)),
     ]
@@ -83,8 +84,12 @@ def watch(canary: "Canary", runtime: str, timeout: float, *, as_json: bool) -> N
     """Show it until it has ended: on a terminal it moves, elsewhere there is a line for each step.
 
     Raises `CanaryFailed` when it was rolled back or aborted, `WaitTimeout`."""
-    with _shown(runtime, as_json) as on_change:
-        canary.wait(timeout, on_change=on_change)
+    try:
+        with _shown(runtime, as_json) as on_change:
+            canary.wait(timeout, on_change=on_change)
+    except KeyboardInterrupt:
+        output.note(f"the canary goes on; `roost canary abort {runtime}` takes it back")
+        raise
 
 
 @contextmanager

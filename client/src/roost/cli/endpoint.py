@@ -45,6 +45,7 @@ def get(ctx: typer.Context, name: Name, endpoint: AnyEndpoint = None, json: Json
             ("kept ready", serving.kept(found)),
             ("replicas", f"{found.ready_replicas} ready"),
             ("access", serving.access(found)),
+            *serving.claims(found),
             *([("trouble", found.message)] if found.message else []),
             ("url", found.url),
             ("created", output.stamp(found.created_at)),
@@ -144,6 +145,8 @@ def update(
                 timeout=timeout,
             )
     _say(after, runtime.name, json)
+    if rule is not None and not json:
+        print(f"  access   {serving.access(after)}")
 
 
 def start(

@@ -87,5 +87,5 @@ def delete(ctx: typer.Context, flavor: FlavorName, json: Json = False) -> None:
 
 
 def _say(flavor: Flavor, as_json: bool) -> None:
-    told = f"{flavor.name}: {flavor.cpu_cores:g} cores, {flavor.memory_mb} MiB"
+    told = f"{flavor.name}: {output.cores(flavor.cpu_cores)}, {flavor.memory_mb} MiB"
     output.emit(flavor) if as_json else print(told)

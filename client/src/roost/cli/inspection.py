@@ -74,6 +74,11 @@ def _show_head(runtime: "Runtime", image: str, version: Version) -> None:
 
 
 def _outlook(runtime: "Runtime") -> str:
+    """Why the newest version does not serve, when it does not."""
+    if any(one.version == runtime.version for endpoint in runtime.endpoints for one in endpoint.live):
+        return ""
+    if all(endpoint.pinned or endpoint.split for endpoint in runtime.endpoints):
+        return " (not served: no endpoint follows the latest)"
     if runtime.applied_version != runtime.version:
         return f" (recorded; `roost restart {runtime.name}` applies it)"
     return " (not served yet)" if runtime.stale else ""
@@ -81,7 +86,7 @@ def _outlook(runtime: "Runtime") -> str:
 
 def _size(version: Version) -> str:
     asked: dict[str, Any] = dict(version.config["resources"])
-    told = f"{version.cpu_cores:g} cores, {version.memory_mb} MiB memory, {asked['disk_mb']} MiB disk"
+    told = f"{output.cores(version.cpu_cores)}, {version.memory_mb} MiB memory, {asked['disk_mb']} MiB disk"
     return f"{told} (flavor {asked['flavor']})" if asked.get("flavor") else told
 
 

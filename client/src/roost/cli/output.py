@@ -98,6 +98,11 @@ def size(count: int | None) -> str:
     return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
 
 
+def cores(count: float) -> str:
+    """ "1 core", "0.5 cores"."""
+    return "1 core" if count == 1 else f"{count:g} cores"
+
+
 def note(text: str) -> None:
     """A remark for people, on stderr."""
     print(text, file=sys.stderr)

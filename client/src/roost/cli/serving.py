@@ -1,5 +1,6 @@
 """What endpoints serve, should serve and keep, and who may call them, in words."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -57,6 +58,16 @@ def access(endpoint: Endpoint) -> str:
     return ", ".join(parts)
 
 
+def claims(endpoint: Endpoint) -> list[tuple[str, str]]:
+    """What a caller's JSON Web Token must say, in rows."""
+    jwt = endpoint.access.get("jwt") or {}
+    values = {
+        name: one if isinstance(one, str) else json.dumps(one) for name, one in jwt.get("required_claims", {}).items()
+    }
+    asked = ", ".join(f"{name}={value}" for name, value in values.items())
+    return [("audience", " or ".join(jwt.get("audiences") or [])), ("claims", asked)]
+
+
 def sentence(name: str, endpoint: Endpoint) -> str:
     """What an endpoint of the runtime of this name serves now, with what can be gone back to."""
     told = f"{endpoint.name} of {name}" if not endpoint.default else name
@@ -68,6 +79,14 @@ def sentence(name: str, endpoint: Endpoint) -> str:
     back = f"roost rollback {name}" + ("" if endpoint.default else f" --endpoint {endpoint.name}")
     staying = f"version {endpoint.kept.version} stays ready for {_left(endpoint.kept.until)}"
     return f"{told}: {live(endpoint)} {word}; {staying}: `{back}`"
+
+
+def pinned(name: str, endpoint: Endpoint) -> str:
+    """That later versions do not reach it, and how they would."""
+    return (
+        f"{endpoint.name} is pinned to version {endpoint.target_version}; to let it follow the latest again:\n"
+        f"  roost endpoint update {name} {endpoint.name} --latest"
+    )
 
 
 def table(endpoints: Sequence[Endpoint]) -> None:

@@ -11,6 +11,7 @@ from roost.cli import inspection, output, progress, running, serving, session
 from roost.cli.options import Json, Name, NoWait, OfEndpoint, PasswordStdin, RegistryUser, Timeout
 from roost.config import RunOptions, RuntimeConfig
 from roost.errors import NotFoundError
+from roost.models import Endpoint
 
 if TYPE_CHECKING:
     from roost.client import Roost
@@ -130,17 +131,35 @@ def _say_deployed(runtime: "Runtime") -> None:
     name, number, default = runtime.name, runtime.version, serving.default_of(runtime)
     if runtime.status == "stopped":
         print(f"{name} is {output.status('stopped')}; `roost boot {name}` starts version {number}")
-    elif runtime.applied_version != number:
-        print(f"{serving.sentence(name, default)}\nversion {number} is recorded; `roost restart {name}` applies it")
-        print(f"  or step by step: roost canary start {name} --to {number}")
-    elif default.pinned or default.split:
+    elif runtime.applied_version != number or default.pinned or default.split:
         print(serving.sentence(name, default))
-        print(f"version {number} is made, but {default.name} should serve {serving.aim(default)}; let it follow with")
-        print(f"  roost endpoint update {name} {default.name} --latest")
+        print(_way_to_serve(runtime, default))
     elif runtime.status == "active":
         print(serving.sentence(name, default))
     else:
         print(f"{name} is {output.status(runtime.status)}; follow it with `roost inspect {name}`")
+
+
+def _way_to_serve(runtime: "Runtime", default: Endpoint) -> str:
+    """Why the newest version does not serve, and what would let it."""
+    name, number, is_recorded = runtime.name, runtime.version, runtime.applied_version != runtime.version
+    steps = f"  or step by step: roost canary start {name} --to {number}"
+    if _is_in_canary(runtime, default):
+        made = "recorded" if is_recorded else "made"
+        return f"version {number} is {made}; a canary moves the traffic now, see `roost canary show {name}`"
+    if not default.pinned and not default.split:
+        return f"version {number} is recorded; `roost restart {name}` applies it\n{steps}"
+    update = f"  roost endpoint update {name} {default.name}"
+    told = f"but {default.name} should serve {serving.aim(default)}; let it"
+    if not is_recorded:
+        return f"version {number} is made, {told} follow with\n{update} --latest"
+    return f"version {number} is recorded, {told} serve that with\n{update} --version {number}" + (
+        "" if default.split else f"\n{steps}"
+    )
+
+
+def _is_in_canary(runtime: "Runtime", endpoint: Endpoint) -> bool:
+    return any(one.endpoint_id == endpoint.id and not one.has_ended for one in runtime.list_canaries())
 
 
 def rollback(
@@ -172,8 +191,7 @@ def rollback(
         return
     after = f" (took {took:.2f} s)" if found.status == "active" else ""
     print(f"{serving.sentence(runtime.name, found)}{after}")
-    print(f"{found.name} is pinned to version {found.target_version}; to let it follow the latest again:")
-    print(f"  roost endpoint update {runtime.name} {found.name} --latest")
+    print(serving.pinned(runtime.name, found))
 
 
 def scale(

@@ -30,7 +30,7 @@ def versions(ctx: typer.Context, name: Name, json: Json = False) -> None:
 
 def _row(runtime: "Runtime", one: Version) -> tuple[str, ...]:
     flavor = one.config["resources"].get("flavor")
-    size = f"{one.cpu_cores:g} cores, {one.memory_mb} MiB" + (f" ({flavor})" if flavor else "")
+    size = f"{output.cores(one.cpu_cores)}, {one.memory_mb} MiB" + (f" ({flavor})" if flavor else "")
     told = [word for endpoint in runtime.endpoints for word in _share(endpoint, one.version)]
     image = one.config["build"]["source"]["ref"]
     return str(one.version), ", ".join(told) or "-", image, size, output.age(one.created_at)

@@ -180,6 +180,12 @@ def test_events_and_versions(roost: Command, name: str) -> None:
     assert "DEFAULT keeps it ready" in roost("versions", name).out.splitlines()[2]
 
 
+def test_an_event_shows_the_last_line_of_the_log_that_it_ends_with(roost: Command, name: str) -> None:
+    roost("run", "--name", name, "--image", "hello", "-e", "ROOST_SIMULATED_FAULT=exits_at_once")
+    failed = next(line for line in roost("events", name).out.splitlines() if "replica.failed" in line)
+    assert "exited with code 1; last log lines: … exiting with 1; starting again" in failed
+
+
 def test_config_goes_out_and_comes_back(roost: Command, name: str, tmp_path: Path) -> None:
     roost("run", "--name", name, "-e", "A=1")
     before = roost("config", "get", name).out

@@ -60,4 +60,10 @@ def _since(runtime: "Runtime", newest: str) -> list[Event]:
 
 
 def _row(one: Event) -> tuple[str, str, str]:
-    return output.stamp(one.created_at), one.type, one.message
+    return output.stamp(one.created_at), one.type, _in_one_line(one.message)
+
+
+def _in_one_line(message: str) -> str:
+    """Of the log lines that a message ends with, the last, which tends to say why."""
+    first, *rest = message.rstrip().split("\n")
+    return " ".join([first, *(["…"] if len(rest) > 1 else []), *rest[-1:]])

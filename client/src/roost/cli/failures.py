@@ -29,7 +29,7 @@ _HINTS: list[tuple[type[errors.ApiError], str]] = [
         errors.AuthenticationError,
         "`roost login` stores a token; the server's first start stored one for the user who started it",
     ),
-    (errors.AlreadyExistsError, "choose another name, or remove it first with `roost rm`"),
+    (errors.AlreadyExistsError, "choose another name, or remove what has it first"),
     (errors.InternalError, "the server's log has the details"),
 ]
 

@@ -71,6 +71,7 @@ def test_an_endpoint_is_split_pinned_and_follows(roost: Command, running: str) -
         (["--public", "--token"], "choose one of --public, --token and the --jwt options"),
         (["--public", "--jwt-issuer", ISSUER], "choose one of"),
         (["--jwt-issuer", ISSUER, "--claim", "x"], 'write "x" as KEY=VALUE'),
+        (["--jwt-issuer", ISSUER, "--audience", ""], "an audience must not be empty"),
         (["--jwks", "/nowhere"], "cannot read /nowhere"),
         (["--version", "0"], "--version"),
     ],

@@ -72,6 +72,8 @@ def _jwt(typed: dict[str, Any], present: Jwt) -> Jwt:
     if typed["jwks"]:
         jwt |= {"jwks": inputs.json_of(typed["jwks"], "--jwks"), "jwks_uri": None}
     if typed["audience"]:
+        if "" in typed["audience"]:
+            raise typer.BadParameter("an audience must not be empty, no token would have it", param_hint="--audience")
         jwt["audiences"] = list(typed["audience"])
     if typed["claim"]:
         jwt["required_claims"] = {name: _value(text) for name, text in inputs.pairs(typed["claim"], "--claim").items()}

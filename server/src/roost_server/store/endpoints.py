@@ -93,10 +93,6 @@ async def of(tx: Tx, *runtime_ids: str) -> list[Endpoint]:
     return [_endpoint(row) for row in rows]
 
 
-async def everything(tx: Tx) -> list[Endpoint]:
-    return [_endpoint(row) for row in await tx.all(sa.select(table).order_by(table.c.id))]
-
-
 async def key_urls(tx: Tx) -> set[str]:
     """Where the keys of issuers are fetched from, of all that an endpoint accepts."""
     rows = await tx.all(sa.select(table.c.access).where(table.c.access.is_not(None)))

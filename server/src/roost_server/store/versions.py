@@ -74,9 +74,3 @@ async def in_use(tx: Tx, numbers: dict[str, set[int]]) -> dict[tuple[str, int], 
     found = await tx.all(_of_runtimes(), runtime_ids=list(numbers), numbers=named)
     rows = [row for row in found if row["number"] in numbers[row["runtime_id"]]]
     return {(row["runtime_id"], row["number"]): _version(row) for row in rows}
-
-
-async def using_image(tx: Tx, image_id: str) -> list[tuple[str, int]]:
-    """Runtime id and number of every version that runs this image."""
-    rows = await tx.all(sa.select(table.c.runtime_id, table.c.number).where(table.c.image_id == image_id))
-    return [(row["runtime_id"], row["number"]) for row in rows]

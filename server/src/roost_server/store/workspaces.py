@@ -65,10 +65,6 @@ async def take_turn(tx: Tx, workspace_id: str) -> None:
     await tx.first(sa.select(workspaces.c.id).where(workspaces.c.id == workspace_id).with_for_update(key_share=True))
 
 
-async def all_by_id(tx: Tx) -> dict[str, Workspace]:
-    return {row["id"]: Workspace(**row) for row in await tx.all(_WITH_ORGANIZATION)}
-
-
 async def create(tx: Tx, organization: str, slug: str) -> Workspace:
     """A workspace in a new organization."""
     organization_id, workspace_id = new_id(), new_id()

@@ -23,7 +23,7 @@ ANYWHERE = {"400", "401", "404", "413", "422", "500", "503"}
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    parts = Api(None, None, "localhost", 7080, 7443, Path(), 1 << 20)  # type: ignore[arg-type]
+    parts = Api(None, None, None, "localhost", 7080, 7443, Path(), 1 << 20)  # type: ignore[arg-type]
     app: FastAPI = server.application(parts)
     return app.openapi()
 

@@ -307,7 +307,17 @@ async def test_a_conflict_while_deleting_says_so(http: httpx.AsyncClient, rig: R
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_health_needs_no_token(http: httpx.AsyncClient, path: str) -> None:
     del http.headers["Authorization"]
-    assert (await http.get(f"http://roost.test{path}")).json() == {"status": "ok"}
+
+    async def well() -> bool:
+        return (await http.get(f"http://roost.test{path}")).json() == {"status": "ok"}
+
+    await eventually(well)
+
+
+async def test_it_is_not_ready_while_callers_do_not_get_through(http: httpx.AsyncClient, rig: Rig) -> None:
+    rig.gateway.available = False
+    answer = await http.get("http://roost.test/readyz")
+    assert "gateway" in refused(answer, 503)["detail"]
 
 
 async def test_metrics_count_runtimes_and_starts(http: httpx.AsyncClient, agent: object) -> None:

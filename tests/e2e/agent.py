@@ -5,7 +5,7 @@ GET /whoami   version, process, replica          GET /hold     no answer; /left 
 POST /echo    the request as it arrived          GET /ws       WebSocket: every text comes back in upper case
 POST /slow    answers after a /push              GET /waiting  how many wait for a /push
 GET /end?N    the process ends with code N     POST /pause?N answers after N seconds
-POST /burn?N  uses a core for N seconds, beside  POST /deaf   takes no connections from then on
+POST /burn?N  uses a core for N seconds, beside  POST /deaf   takes no connections any more, keeps none
 Listens only after START_SECONDS. Every FAIL_EVERYth /echo answers 500, each after ECHO_SECONDS.
 """
 
@@ -28,7 +28,7 @@ FAIL_EVERY = int(os.environ.get("FAIL_EVERY", "0"))
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        while head := await read_head(reader):
+        while not writer.is_closing() and (head := await read_head(reader)):
             method, target, headers = head
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             await ACTIONS.get(target.partition("?")[0], missing)(reader, writer, method, target, headers, body)
@@ -50,9 +50,12 @@ async def read_head(reader):
 
 async def reply(writer, body, status=200, kind="application/json") -> None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    head = f"HTTP/1.1 {status} Said\r\ncontent-type: {kind}\r\ncontent-length: {len(data)}\r\n\r\n"
-    writer.write(head.encode() + data)
+    after = "keep-alive" if server.is_serving() else "close"
+    head = f"HTTP/1.1 {status} Said\r\ncontent-type: {kind}\r\ncontent-length: {len(data)}\r\nconnection: {after}"
+    writer.write(f"{head}\r\n\r\n".encode() + data)
     await writer.drain()
+    if after == "close":
+        writer.close()
 
 
 async def missing(reader, writer, method, target, headers, body) -> None:
@@ -111,8 +114,8 @@ async def burn(reader, writer, method, target, headers, body) -> None:
 
 
 async def deaf(reader, writer, *_) -> None:
-    await reply(writer, {"deaf": os.environ["ROOST_REPLICA_ID"]})
     server.close()
+    await reply(writer, {"deaf": os.environ["ROOST_REPLICA_ID"]})
 
 
 async def stream(reader, writer, *_) -> None:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from roost_server.domain import errors
+from roost_server.domain.route import Snapshot
 from roost_server.gateway import identity
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
@@ -82,6 +83,22 @@ async def test_an_adopted_envoy_takes_changes(settings, client):
         assert (await client(HOST).get("/")).text == "old"
         await last.publish(leading_to(new))
         assert (await client(HOST).get("/")).text == "new"
+
+
+async def test_it_is_ready_once_callers_get_through(gateway, client):
+    async with agent(echo) as up:
+        with pytest.raises(errors.Unavailable, match="not confirmed"):
+            await gateway.ready()
+        await gateway.publish(leading_to(up))
+        await gateway.ready()
+        assert (await client(HOST).get("/")).status_code == 200
+
+
+async def test_it_is_not_ready_while_nobody_listens(settings, gateway):
+    await gateway.publish(Snapshot())
+    await gateway.close(stop_traffic=True)
+    with pytest.raises(errors.Unavailable, match=f"does not listen on 127.0.0.1:{settings.http_port}"):
+        await gateway.ready()
 
 
 @pytest.mark.parametrize("adopted", [False, True])

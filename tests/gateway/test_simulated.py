@@ -12,7 +12,10 @@ async def test_it_keeps_the_last_snapshot_and_says_what_it_was_told_to():
     made = SimulatedGateway()
     gateway: Gateway = made
     await gateway.start()
+    with pytest.raises(errors.Unavailable, match="no routes yet"):
+        await gateway.ready()
     await gateway.publish(Snapshot())
+    await gateway.ready()
     made.active = {"busy": 2, "idle": 0}
     assert made.snapshot == Snapshot()
     assert await gateway.in_flight() == {"busy": 2}
@@ -27,6 +30,8 @@ async def test_it_can_be_unavailable():
     gateway.available = False
     with pytest.raises(errors.Unavailable):
         await gateway.publish(Snapshot())
+    with pytest.raises(errors.Unavailable):
+        await gateway.ready()
     with pytest.raises(errors.Unavailable):
         await gateway.in_flight()
     with pytest.raises(errors.Unavailable):

@@ -116,6 +116,7 @@ class Platform:
         return Api(
             context=self.context,
             engine=self.engine,
+            gateway=self.gateway,
             domain=settings.domain,
             http_port=settings.http_port,
             https_port=settings.https_port,

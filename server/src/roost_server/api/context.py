@@ -15,6 +15,7 @@ from pydantic import BeforeValidator
 from roost_server.domain import endpoint as hosts
 from roost_server.domain.runtime import UUID
 from roost_server.engines.engine import Engine
+from roost_server.gateway.gateway import Gateway
 from roost_server.operations.caller import Asked, Caller, authenticate
 from roost_server.operations.context import Context
 
@@ -28,6 +29,7 @@ class Api:
 
     context: Context
     engine: Engine
+    gateway: Gateway
     domain: str
     http_port: int
     https_port: int

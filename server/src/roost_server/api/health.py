@@ -24,9 +24,11 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=documented())
 async def readyz(request: Request) -> Health:
-    """The store answers too."""
-    async with api_of(request).context.store.read() as tx:
+    """The store answers, and callers get through the gateway to their agents."""
+    api = api_of(request)
+    async with api.context.store.read() as tx:
         await runtimes.count_by_status(tx)
+    await api.gateway.ready()
     return Health(status="ok")
 
 

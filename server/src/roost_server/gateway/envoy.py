@@ -20,6 +20,7 @@ from roost_server.gateway.tls import Tls
 from roost_server.gateway.xds import XdsServer
 
 UPKEEP_SECONDS = 60.0
+READY_SECONDS = 1.0
 LOG_MAX_BYTES = 10 * 1024 * 1024
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class EnvoyGateway:
         self._xds = XdsServer(settings.xds_socket, lambda name: self._tls.for_host(name))
         self._snapshot: Snapshot | None = None
         self._fresh = False
+        self._serves = asyncio.Event()
         self._upkeep: asyncio.Task[None] | None = None
 
     @property
@@ -71,6 +73,15 @@ class EnvoyGateway:
         if self._fresh:
             await ports.answer(self._settings, self._settings.confirm_seconds)
             self._fresh = False
+        self._serves.set()
+
+    async def ready(self) -> None:
+        """As the contract says: the first `publish` was confirmed, and both ports accept connections."""
+        try:
+            await asyncio.wait_for(self._serves.wait(), READY_SECONDS)
+        except TimeoutError:
+            raise errors.Unavailable("cannot reach agents: the gateway has not confirmed its routes yet") from None
+        await ports.answer(self._settings, READY_SECONDS)
 
     async def in_flight(self) -> dict[str, int]:
         """As the contract says. Before the first `publish` it is not known which replica is behind an address."""

@@ -17,6 +17,11 @@ class Gateway(Protocol):
         it does not confirm in time (the snapshot still is what it will get). Publishing it again is cheap."""
         ...
 
+    async def ready(self) -> None:
+        """Return when callers get through to what was published. Raises `Unavailable` saying why they do not, after a
+        second at most for each reason."""
+        ...
+
     async def in_flight(self) -> dict[str, int]:
         """Requests now under way by replica id; a replica that is absent has none. Raises `Unavailable`."""
         ...

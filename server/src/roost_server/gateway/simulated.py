@@ -23,6 +23,12 @@ class SimulatedGateway:
         self._check()
         self.snapshot = snapshot
 
+    async def ready(self) -> None:
+        """Raises `Unavailable` before the first `publish` and while `available` is false."""
+        self._check()
+        if self.snapshot is None:
+            raise errors.Unavailable("cannot reach agents: the simulated gateway has no routes yet")
+
     async def in_flight(self) -> dict[str, int]:
         """What `active` says. Raises `Unavailable` while `available` is false."""
         self._check()

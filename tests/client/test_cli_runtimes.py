@@ -100,6 +100,7 @@ def test_a_run_that_takes_too_long_exits_with_5(roost: Command, name: str) -> No
         (["--memory", "lots"], 'write "lots" as MiB'),
         (["--cpus", "many"], "'--cpus'"),
         (["--env", "=x"], 'write "=x" as KEY=VALUE'),
+        (["--env", "NOT_SET_HERE"], "invalid value for --env NOT_SET_HERE: NOT_SET_HERE is not set here"),
         (["--label", "x"], 'write "x" as KEY=VALUE'),
         (["--env-file", "/nowhere"], "cannot read /nowhere: No such file"),
         (["--file", "/nowhere"], "cannot read /nowhere: No such file"),

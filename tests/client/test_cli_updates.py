@@ -42,6 +42,13 @@ def test_deploy_says_what_serves_and_how_to_go_back(roost: Command, running: str
     assert (after["resources"]["cpu_cores"], after["resources"]["memory_mb"]) == (0.5, 256)
 
 
+def test_deploy_of_a_variable_without_a_value_makes_no_version(roost: Command, running: str) -> None:
+    ended = roost("deploy", running, "--env", "NOT_SET_HERE")
+    assert (ended.code, ended.out) == (2, "")
+    assert "invalid value for --env NOT_SET_HERE: NOT_SET_HERE is not set here" in ended.err
+    assert inspect(roost, running)["version"] == 1
+
+
 def test_deploy_creates_what_is_not_there(roost: Command, name: str) -> None:
     ended = roost("deploy", name, "--image", "hello", "--json", "--", "--debug")
     assert (ended.code, json.loads(ended.out)["status"]) == (0, "active")

@@ -106,7 +106,9 @@ def update(
     jwks_uri: access.KeysUri = None,
     jwks: access.KeysFile = None,
     audience: access.Audience = None,
+    no_audience: access.NoAudience = False,
     claim: access.Claim = None,
+    no_claim: access.NoClaim = False,
     user_claim: access.UserClaim = None,
     allow: access.Allow = None,
     rate_limit: access.Limit = None,
@@ -123,7 +125,9 @@ def update(
     roost {} hello --latest
     roost {} hello canary --default
     roost {} hello --token --rate-limit 100/1s
+    roost {} hello partners --no-audience --claim plan=gold
     """
+    _refuse_nothing(ctx)
     if sum((version is not None, latest, split is not None)) > 1:
         raise typer.BadParameter("choose one of --version, --latest and --split", param_hint="--version")
     shares = access.weights(split) if split else None
@@ -193,5 +197,19 @@ def delete(ctx: typer.Context, name: Name, endpoint: EndpointName, json: Json = 
     output.emit_line({"name": endpoint, "deleted": True}) if json else print(f"removed {endpoint}")
 
 
+_NO_CHANGE = ("name", "endpoint", "no_wait", "timeout", "json")
+
+
+def _refuse_nothing(ctx: typer.Context) -> None:
+    if not any(value for option, value in ctx.params.items() if option not in _NO_CHANGE):
+        raise typer.BadParameter("say what to change, such as --version N or --token", param_hint="OPTIONS")
+
+
 def _say(endpoint: Endpoint, name: str, as_json: bool) -> None:
-    output.emit(endpoint) if as_json else print(serving.sentence(name, endpoint))
+    if as_json:
+        output.emit(endpoint)
+        return
+    print(serving.sentence(name, endpoint))
+    if endpoint.message:
+        again = f"it is tried again and again, see `roost endpoint get {name} {endpoint.name}`"
+        output.note(f"roost: warning: {endpoint.message}; {again}")

@@ -128,7 +128,7 @@ class Exec:
         return _result(replica_id, prepared, command, pipes, code, timed_out, began)
 
     async def _wait(self, replica_id: str, name: str, command: Command, seconds: float) -> tuple[int, bool]:
-        """The exit code (below 0: a signal), and whether the time ran out. A caller that gives up ends the command too."""
+        """The exit code (-9: signal 9), and whether the time ran out. A caller that gives up ends the command too."""
         try:
             return await asyncio.wait_for(asyncio.shield(command.ended), seconds), False
         except TimeoutError:

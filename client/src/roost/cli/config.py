@@ -53,14 +53,8 @@ def set_(
             document = read.get("config", read)
         for change in changes or []:
             _apply(document, change)
-        with progress.of_runtime(json or no_wait, "updating") as on_change:
-            runtime.put_config(
-                cast(RuntimeConfig, document),
-                expected_revision=runtime.revision,
-                wait=not no_wait,
-                timeout=timeout,
-                on_change=on_change,
-            )
+        runtime.put_config(cast(RuntimeConfig, document), expected_revision=runtime.revision, wait=False)
+        progress.follow(runtime, "updating", no_wait, timeout, json)
     output.emit(runtime) if json else print(f"{name} is {output.status(runtime.status)}, version {runtime.version}")
 
 

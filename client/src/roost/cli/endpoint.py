@@ -81,7 +81,7 @@ def create(
     rule = access.changed(ctx, {})
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        with progress.line(json or no_wait) as show:
+        with progress.of_change(runtime.name, json or no_wait) as show:
             _ = show and show(f"creating {endpoint}", 0, 0)
             made = runtime.create_endpoint(endpoint, version, rule, wait=not no_wait, timeout=timeout)
     _say(made, runtime.name, json)
@@ -135,7 +135,7 @@ def update(
         runtime = client.runtimes.get(name)
         found = runtime.default_endpoint() if endpoint is None else runtime.get_endpoint(endpoint)
         rule = access.changed(ctx, found.access)
-        with progress.line(json or no_wait) as show:
+        with progress.of_change(runtime.name, json or no_wait) as show:
             _ = show and show(f"updating {found.name}", 0, 0)
             after = runtime.update_endpoint(
                 found.id,
@@ -167,7 +167,10 @@ def start(
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        _say(runtime.start_endpoint(endpoint, wait=not no_wait, timeout=timeout), runtime.name, json)
+        with progress.of_change(runtime.name, json or no_wait) as show:
+            _ = show and show(f"starting {endpoint}", 0, 0)
+            after = runtime.start_endpoint(endpoint, wait=not no_wait, timeout=timeout)
+    _say(after, runtime.name, json)
 
 
 def stop(
@@ -184,7 +187,10 @@ def stop(
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        _say(runtime.stop_endpoint(endpoint, wait=not no_wait, timeout=timeout), runtime.name, json)
+        with progress.of_change(runtime.name, json or no_wait) as show:
+            _ = show and show(f"stopping {endpoint}", 0, 0)
+            after = runtime.stop_endpoint(endpoint, wait=not no_wait, timeout=timeout)
+    _say(after, runtime.name, json)
 
 
 def delete(ctx: typer.Context, name: Name, endpoint: EndpointName, json: Json = False) -> None:

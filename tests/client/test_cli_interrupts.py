@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -33,12 +34,10 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """All it wrote until now."""
-        try:
+        """All it wrote until now. Where nothing more is there, or nobody any more, reading is an error."""
+        with suppress(OSError):
             while piece := os.read(self._ours, 65536):
                 self._shown += piece
-        except (BlockingIOError, OSError):
-            """Nothing more is there now; of a terminal that nobody has any more that is an I/O error."""
         return self._shown.decode(errors="replace")
 
     def interrupt(self) -> tuple[int, str, str]:

@@ -44,10 +44,8 @@ def line(quiet: bool) -> Iterator[Show | None]:
 @contextmanager
 def of_change(name: str, quiet: bool) -> Iterator[Show | None]:
     """A moving line while the server changes the runtime of this name."""
-    with (
-        going_on("the change", f"watch it with `roost inspect {name}` or `roost events {name} -f`"),
-        line(quiet) as show,
-    ):
+    how = f"watch it with `roost inspect {name}` or `roost events {name} -f`"
+    with going_on("the change", how), line(quiet) as show:
         yield show
 
 

@@ -55,6 +55,23 @@ def test_deploy_creates_what_is_not_there(roost: Command, name: str) -> None:
     assert config(roost, name)["process"]["args"] == ["--debug"]
 
 
+def test_what_builds_on_the_latest_says_so_while_another_version_serves(roost: Command, running: str) -> None:
+    roost("deploy", running, "-e", "A=2")
+    roost("rollback", running)
+    hint = (
+        "roost: this builds on version {}, the latest, while DEFAULT serves version 1; "
+        f"to build on what serves: roost deploy {running} --from-version 1\n"
+    )
+    assert roost("deploy", running, "-e", "C=3").err == hint.format(2)
+    assert roost("scale", running, "--min", "1").err == hint.format(3)
+    assert roost("config", "set", running, "resources.memory_mb=128").err == hint.format(4)
+    assert roost("deploy", running, "--json").err == roost("scale", running).err == ""
+    assert roost("deploy", running, "--from-version", "1", "-e", "C=3").err == ""
+    assert config(roost, running)["runtime_server"]["env"] == {"A": "1", "B": "1", "C": "3"}
+    roost("endpoint", "update", running, "--latest")
+    assert roost("deploy", running, "-e", "C=4").err == ""
+
+
 @pytest.mark.parametrize("option", [["--from-version", "1"], ["--no-apply"]])
 def test_what_needs_a_version_that_serves_is_refused_for_a_new_runtime(
     roost: Command, name: str, option: list[str]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from roost.cli import inputs, output, progress, session
+from roost.cli import inputs, output, progress, serving, session
 from roost.cli.options import Json, Name, NoWait, Timeout
 from roost.config import RuntimeConfig
 
@@ -48,6 +48,8 @@ def set_(
         runtime = client.runtimes.get(name)
         if file is None:
             document: dict[str, Any] = dict(runtime.get_config())
+            if not json:
+                serving.hint_base(runtime)
         else:
             read = inputs.json_of(file, "--file")
             document = read.get("config", read)

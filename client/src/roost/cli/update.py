@@ -74,6 +74,8 @@ def deploy(
             runtime = client.runtimes.create(name, image, config=document, wait=False, **options)
             say = inspection.say_created
         else:
+            if from_version is None and document is None and not json:
+                serving.hint_base(runtime)
             base = document or _base(runtime, from_version, options)
             composed = configs.compose(image, base, options)
             if "health" not in options:
@@ -225,14 +227,16 @@ def scale(
         runtime = client.runtimes.get(name)
         config = runtime.get_config()
         if options:
+            if not json:
+                serving.hint_base(runtime)
             config = configs.compose(None, config, options)
             _put(runtime, config)
             progress.follow(runtime, "scaling", no_wait, timeout, json)
+            if not json:
+                _say_deployed(runtime)
     if json:
         output.emit(runtime)
         return
-    if options:
-        _say_deployed(runtime)
     print(_scaling(runtime, cast(dict[str, Any], config)["autoscaling"]))
 
 

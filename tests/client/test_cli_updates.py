@@ -200,6 +200,24 @@ def test_versions_show_what_each_serves(roost: Command, running: str) -> None:
     assert [one["version"] for one in json.loads(roost("versions", running, "--json").out)] == [3, 2, 1]
 
 
+def notes(roost: Command, name: str) -> dict[int, str]:
+    header, *rows = roost("versions", name).out.splitlines()
+    return {int(row.split()[0]): row[header.index("NOTE") :] for row in rows}
+
+
+def test_versions_tell_what_became_of_those_that_do_not_serve(roost: Command, running: str) -> None:
+    roost("deploy", running, "-e", f"{FAULT}=exits_at_once")
+    roost("deploy", running, "--from-version", "1")
+    assert notes(roost, running) == {3: "", 2: "did not start: exited with code 1", 1: ""}
+    roost("rollback", running)
+    assert notes(roost, running)[3] == "DEFAULT went back to version 1"
+    roost("canary", "start", running, "--to", "3")
+    roost("canary", "abort", running)
+    assert notes(roost, running)[3].startswith("canary of DEFAULT: aborted by admin at 5 %")
+    roost("endpoint", "update", running, "--version", "3")
+    assert notes(roost, running) == {3: "", 2: "did not start: exited with code 1", 1: ""}
+
+
 def test_diff_shows_both_values(roost: Command, running: str) -> None:
     roost("deploy", running, "-e", "A=2")
     roost("deploy", running, "--memory", "512")

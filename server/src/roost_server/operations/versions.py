@@ -88,7 +88,8 @@ async def replace_in(
     _, image = await make(context, tx, caller, runtime.id, number, config)
     await runtimes.update(tx, runtime, version=number, labels=config.metadata.labels)
     only = "" if apply else "; recorded, not applied"
-    await events.record(tx, runtime.id, "version.created", f"version {number} with {image.reference}{only}")
+    made = f"version {number} with {image.reference}{only}"
+    await events.record(tx, runtime.id, "version.created", made, data={"version": number})
     await record(tx, caller, runtime, "runtime.config")
     if apply:
         await apply_version(tx, runtime, number)

@@ -49,6 +49,12 @@ def test_deploy_of_a_variable_without_a_value_makes_no_version(roost: Command, r
     assert inspect(roost, running)["version"] == 1
 
 
+def test_a_word_without_its_option_is_not_taken_for_an_argument(roost: Command, running: str) -> None:
+    ended = roost("deploy", running, "hello:v2")
+    assert (ended.code, '"hello:v2" lacks its option' in ended.err) == (2, True)
+    assert inspect(roost, running)["version"] == 1
+
+
 def test_deploy_creates_what_is_not_there(roost: Command, name: str) -> None:
     ended = roost("deploy", name, "--image", "hello", "--json", "--", "--debug")
     assert (ended.code, json.loads(ended.out)["status"]) == (0, "active")
@@ -229,7 +235,8 @@ def test_diff_shows_both_values(roost: Command, running: str) -> None:
     assert back["changes"]["resources.memory_mb"] == {"was": 512, "now": 256}
     same = roost("diff", running, "1")
     assert (same.out, same.err) == ("", "version 1 has the configuration of version 1\n")
-    assert roost("diff", running, "9").code == 3
+    missing = roost("diff", running, "9")
+    assert (missing.code, "cannot find version 9 " in missing.err) == (3, True)
 
 
 def test_scale_changes_and_shows_how_many_run(roost: Command, running: str) -> None:

@@ -48,14 +48,15 @@ def set_(
         runtime = client.runtimes.get(name)
         if file is None:
             document: dict[str, Any] = dict(runtime.get_config())
-            if not json:
-                serving.hint_base(runtime)
         else:
             read = inputs.json_of(file, "--file")
             document = read.get("config", read)
         for change in changes or []:
             _apply(document, change)
+        told = None if json or file else serving.base(runtime)
         runtime.put_config(cast(RuntimeConfig, document), expected_revision=runtime.revision, wait=False)
+        if told:
+            output.note(told)
         progress.follow(runtime, "updating", no_wait, timeout, json)
     output.emit(runtime) if json else print(f"{name} is {output.status(runtime.status)}, version {runtime.version}")
 

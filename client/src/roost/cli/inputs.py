@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -38,6 +39,14 @@ def environment(given: Sequence[str], files: Sequence[Path]) -> dict[str, str]:
     told = [line for line in lines if line and not line.startswith("#")] + list(given)
     bare = {one: os.environ[one] for one in told if "=" not in one and one in os.environ}
     return {**bare, **pairs([one for one in told if "=" in one], "--env")}
+
+
+def words(given: str | None, option: str) -> list[str] | None:
+    """A text as a shell would take it apart."""
+    try:
+        return shlex.split(given) if given else None
+    except ValueError as error:
+        raise typer.BadParameter(f"cannot read {given}: {str(error).lower()}", param_hint=option) from error
 
 
 def memory(given: str | None) -> int | None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roost.cli import inspection, output, progress, running, session
+from roost.cli import inputs, inspection, output, progress, running, session
 from roost.cli.options import Json, Name, Names, NoWait, PasswordStdin, RegistryUser, Timeout
 from roost.config import BUILTIN, RuntimeConfig
 from roost.errors import NotFoundError
@@ -61,6 +61,9 @@ def create(
         output.emit(runtime) if json else inspection.say_created(runtime)
 
 
+create.command_class = running.Command  # type: ignore[attr-defined]
+
+
 def _name_of(image: str | None, config: RuntimeConfig | None) -> str:
     source = (config or {}).get("build", {}).get("source", {})
     reference = image or source.get("ref") or BUILTIN
@@ -86,6 +89,7 @@ def list_(
     roost {} -a --label team=search
     roost {} --status error --json
     """
+    inputs.pairs(label or [], "--label")
     wanted = status or ([] if everything else AWAKE)
     with session.client(ctx) as client:
         found = list(client.runtimes.list(status=wanted, label=label or []))

@@ -81,13 +81,13 @@ def sentence(name: str, endpoint: Endpoint) -> str:
     return f"{told}: {live(endpoint)} {word}; {staying}: `{back}`"
 
 
-def hint_base(runtime: "Runtime") -> None:
-    """Before a new version is made of the latest one: that another one serves, where that is so, on stderr."""
+def base(runtime: "Runtime") -> str | None:
+    """Of a new version that is made of the latest one: that another one serves, where that is so."""
     default, latest = default_of(runtime), runtime.version
     if not default.live or latest in (one.version for one in default.live):
-        return
+        return None
     served = max(default.live, key=lambda one: one.weight).version
-    output.note(
+    return (
         f"roost: this builds on version {latest}, the latest, while {default.name} serves {live(default)}; to build on "
         f"what serves: roost deploy {runtime.name} --from-version {served}"
     )

@@ -74,17 +74,19 @@ def deploy(
             runtime = client.runtimes.create(name, image, config=document, wait=False, **options)
             say = inspection.say_created
         else:
-            if from_version is None and document is None and not json:
-                serving.hint_base(runtime)
             base = document or _base(runtime, from_version, options)
             composed = configs.compose(image, base, options)
             if "health" not in options:
                 _suit_probe(composed, base)
             _unset(composed, unset_env or [])
-            _put(runtime, composed, no_apply=no_apply)
+            told = None if json or from_version or document else serving.base(runtime)
+            _put(runtime, composed, told, no_apply=no_apply)
             say = _say_deployed
         progress.follow(runtime, "deploying", no_wait or no_apply, timeout, json)
         output.emit(runtime) if json else say(runtime)
+
+
+deploy.command_class = running.Command  # type: ignore[attr-defined]
 
 
 def _find(client: "Roost", name: str) -> "Runtime | None":
@@ -125,9 +127,12 @@ def _unset(config: RuntimeConfig, names: list[str]) -> None:
         variables.pop(name, None)
 
 
-def _put(runtime: "Runtime", config: RuntimeConfig, *, no_apply: bool = False) -> None:
+def _put(runtime: "Runtime", config: RuntimeConfig, told: str | None, *, no_apply: bool = False) -> None:
+    """`told` is for people, once there is the version."""
     apply: Literal["now", "next_start"] = "next_start" if no_apply else "now"
     runtime.put_config(config, apply=apply, expected_revision=runtime.revision, wait=False)
+    if told:
+        output.note(told)
 
 
 def _say_deployed(runtime: "Runtime") -> None:
@@ -227,10 +232,8 @@ def scale(
         runtime = client.runtimes.get(name)
         config = runtime.get_config()
         if options:
-            if not json:
-                serving.hint_base(runtime)
             config = configs.compose(None, config, options)
-            _put(runtime, config)
+            _put(runtime, config, None if json else serving.base(runtime))
             progress.follow(runtime, "scaling", no_wait, timeout, json)
             if not json:
                 _say_deployed(runtime)

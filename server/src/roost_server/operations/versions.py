@@ -151,7 +151,7 @@ async def diff(context: Context, caller: Caller, id_or_name: str, number: int, o
     """What `number` changed against `other`: by dotted field, both values."""
     async with context.store.read() as tx:
         runtime = await find(tx, caller, id_or_name)
-        before, after = await _get(tx, runtime, other), await _get(tx, runtime, number)
+        after, before = await _get(tx, runtime, number), await _get(tx, runtime, other)
     old, new = versions.to_document(before.config), versions.to_document(after.config)
     return differences(old, new)
 

@@ -207,8 +207,9 @@ async def wait(context: Context, caller: Caller, runtime_id: str, seconds: float
 async def _retry_images(tx: Tx, runtime: Runtime) -> None:
     """Of the latest version and of every one that has replicas: an endpoint may be pinned to an older one."""
     numbers = {runtime.version} | {replica.version for replica in await replicas.of(tx, runtime.id)}
-    for version in (await version_rows.in_use(tx, {runtime.id: numbers})).values():
-        await images.retry(tx, version.image_id)
+    its_versions = await version_rows.in_use(tx, {runtime.id: numbers})
+    for image_id in sorted({version.image_id for version in its_versions.values()}):
+        await images.retry(tx, image_id)
 
 
 async def _asked(tx: Tx, caller: Caller, runtime: Runtime, verb: str) -> RuntimeView:

@@ -68,7 +68,7 @@ async def create(
 async def _again(tx: Tx, caller: Caller, runtime_id: str) -> RuntimeView:
     runtime = await runtimes.get(tx, runtime_id)
     if runtime is None:
-        raise errors.Conflict("cannot repeat this request: the runtime it created has been deleted since")
+        raise idempotency.gone("runtime")
     return (await view(tx, caller.workspace, runtime))[0]
 
 

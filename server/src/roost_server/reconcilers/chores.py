@@ -16,6 +16,7 @@ from roost_server.reconcilers import ageing
 from roost_server.reconcilers.routes import Routes
 from roost_server.reconcilers.scaling import Scaling
 from roost_server.store import (
+    canaries,
     chores,
     endpoints,
     events,
@@ -92,8 +93,8 @@ class ChoresReconciler:
             await idempotency.purge(tx)
             await sessions.purge(tx)
             await key_sets.delete_unused(tx, await endpoints.key_urls(tx))
-            for runtime_id in await events.crowded(tx):
-                await events.trim(tx, runtime_id)
+            await events.trim(tx)
+            await canaries.trim(tx)
             for image in await images.unused(tx):
                 if image.updated_at < before:
                     await images.delete(tx, image.id)

@@ -102,6 +102,7 @@ class Platform:
             settings.image_keep_hours,
             settings.metrics_keep_hours,
             settings.data_dir / "uploads",
+            self.context.cipher,
         )
         return [
             Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),

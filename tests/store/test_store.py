@@ -11,7 +11,18 @@ import pytest
 from roost_server.domain.config import Build, RegistryAuth, RuntimeConfig, Source
 from roost_server.domain.image import ImageSource, ImageStatus
 from roost_server.domain.version import Version
-from roost_server.store import events, idempotency, images, leases, migrate, replicas, runtimes, versions
+from roost_server.store import (
+    compiled,
+    events,
+    idempotency,
+    images,
+    leases,
+    migrate,
+    replicas,
+    runtimes,
+    versions,
+    workspaces,
+)
 from roost_server.store.cipher import open_cipher
 from roost_server.store.nudges import Nudges
 from roost_server.store.store import Store, open_store
@@ -215,3 +226,15 @@ async def test_what_an_agent_wrote_is_kept_whatever_bytes_it_holds(store: Store,
         await events.record(tx, runtime.id, "x", "a\0b\ud800c")
         kept, _ = await events.page(tx, runtime.id, 1, None)
     assert kept[0].message == "a\ufffdb\ufffdc"
+
+
+async def test_what_one_store_compiled_another_runs(store: Store, database_url: str) -> None:
+    statements = compiled.SHARED["compiled_cache"]
+    async with store.read() as tx:
+        assert await workspaces.find(tx, "org", "ws") is None
+    known = set(statements)
+    other = open_store(database_url)
+    async with other.write() as tx:
+        assert await workspaces.find(tx, "org", "ws") is None
+    await other.close()
+    assert known and set(statements) == known

@@ -33,11 +33,13 @@ PORTS = range(20_000, 32_000)
 
 
 def until(look: Callable[[], T], seconds: float = 30.0) -> T:
-    """What `look` gives as soon as it is true. Fails the test, with the last look, when it never is."""
-    deadline = time.monotonic() + seconds
+    """What `look` gives as soon as it is true. Fails the test, with the last look, when it never is. What takes long
+    is looked at less often: looking takes from those who are waited for."""
+    began = time.monotonic()
     while not (seen := look()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain; the last look was {seen!r}"
-        time.sleep(0.02)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"waited {seconds:g} s in vain; the last look was {seen!r}"
+        time.sleep(max(0.02, min(waited / 50, 1)))
     return seen
 
 

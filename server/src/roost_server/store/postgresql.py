@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from roost_server.store import compiled
 from roost_server.store.store import Values
 
 
@@ -25,7 +26,11 @@ class PostgreSQL:
 
     def __init__(self, url: sa.URL) -> None:
         self._engine = create_async_engine(
-            url.set(drivername="postgresql+asyncpg"), pool_size=10, max_overflow=10, pool_pre_ping=True
+            url.set(drivername=compiled.POSTGRESQL),
+            execution_options=compiled.SHARED,
+            pool_size=10,
+            max_overflow=10,
+            pool_pre_ping=True,
         )
 
     @asynccontextmanager

@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.pool import QueuePool
 
+from roost_server.store import compiled
 from roost_server.store.store import Values
 
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000")
@@ -88,7 +89,8 @@ async def _commit_elsewhere(connection: sa.Connection) -> None:
 
 def _engine(url: sa.URL, begin: str, connections: int) -> sa.Engine:
     engine = sa.create_engine(
-        url.set(drivername="sqlite+pysqlite"),
+        url.set(drivername=compiled.SQLITE),
+        execution_options=compiled.SHARED,
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,

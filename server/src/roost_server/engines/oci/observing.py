@@ -14,13 +14,13 @@ def observe(host: Host, state: BoxState) -> Box:
     """What the box is now."""
     if state.stage is not Stage.STARTED:
         return Box(id=state.id, status=BoxStatus.CREATED)
-    code = exit_code(host, state.id)
-    if code is None and host.is_alive(state):
+    if is_running(host, state):
         return _running(state)
-    return _exited(host, state, code)
+    return _exited(host, state, exit_code(host, state.id))
 
 
 def is_running(host: Host, state: BoxState) -> bool:
+    """Whoever reads the exit code after this said no finds it: the monitor ends only when it has written it."""
     return state.stage is Stage.STARTED and exit_code(host, state.id) is None and host.is_alive(state)
 
 

@@ -12,7 +12,7 @@ from roost_server.domain import oauth
 from roost_server.operations.access_tokens import RUNTIME_SCOPE, WORKSPACE_SCOPE
 from roost_server.operations.caller import hash_token
 from roost_server.server import application
-from roost_server.store import signing_keys, workspaces
+from roost_server.store import leases, signing_keys, workspaces
 from structlog.testing import capture_logs
 from support.platform import TOKEN, Rig
 
@@ -197,8 +197,7 @@ async def test_a_token_that_roost_did_not_make_so_is_refused(
 async def _changed(rig: Rig, token: str, change: dict[str, Any]) -> str:
     """Signed anew with the installation's own key, or without one where the algorithm is another."""
     async with rig.store.read() as tx:
-        key = await signing_keys.newest(tx, rig.context.cipher)
-    assert key is not None
+        key = await signing_keys.signer(tx, rig.context.cipher, leases.now())
     header, claims = jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
     for name, value in change.items():
         (header if name in ("alg", "typ", "kid") else claims)[name] = value

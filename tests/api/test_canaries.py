@@ -105,6 +105,16 @@ async def test_the_same_key_makes_one_canary(http: httpx.AsyncClient, recorded: 
     assert len(ids) == 1 and first.json()["id"] not in ids
 
 
+async def test_a_key_whose_canary_is_gone_makes_no_other(http: httpx.AsyncClient, recorded: dict[str, Any]) -> None:
+    await http.post("/runtimes/agent/endpoints?wait=30", json={"name": "second", "version": 1})
+    once = {"Idempotency-Key": "once"}
+    body = {"to": 2, "endpoint": "second"}
+    assert (await http.post(CANARIES, json=body, headers=once)).status_code == 201
+    await http.delete("/runtimes/agent/endpoints/second")
+    again = await http.post(CANARIES, json=body, headers=once)
+    assert "the canary it created has been deleted since" in refused(again, 409)["detail"]
+
+
 async def test_a_stale_revision_is_refused(http: httpx.AsyncClient, recorded: dict[str, Any]) -> None:
     started = await start(http)
     paused = await http.post(f"{CANARIES}/current/pause", headers={"If-Match": f'"{started["revision"]}"'})

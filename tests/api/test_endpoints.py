@@ -72,6 +72,17 @@ async def test_the_same_key_makes_one_endpoint(http: httpx.AsyncClient, agent: d
     assert answers[0].json()["id"] == answers[1].json()["id"]
 
 
+async def test_a_key_whose_endpoint_has_been_deleted_makes_no_other(
+    http: httpx.AsyncClient, agent: dict[str, Any]
+) -> None:
+    once = {"Idempotency-Key": "one"}
+    assert (await http.post(ENDPOINTS, json={"name": "canary"}, headers=once)).status_code == 201
+    await http.delete(f"{ENDPOINTS}/canary")
+    again = await http.post(ENDPOINTS, json={"name": "canary"}, headers=once)
+    assert "the endpoint it created has been deleted since" in refused(again, 409)["detail"]
+    assert [one["name"] for one in (await http.get(ENDPOINTS)).json()["items"]] == ["DEFAULT"]
+
+
 async def test_traffic_is_split_and_put_back(http: httpx.AsyncClient, two: dict[str, Any]) -> None:
     shares = [{"version": 1, "weight": 90}, {"version": 2, "weight": 10}]
     split = await update(http, "DEFAULT", split=shares)

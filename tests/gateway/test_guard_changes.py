@@ -300,7 +300,10 @@ async def test_tokens_of_one_endpoint_are_not_good_for_another(gateway, client):
     """As tokens that Roost makes: one issuer and key for all, told apart by audience and id."""
 
     def own(endpoint: str, *accepted: str) -> Guard:
-        return Guard(jwt=JwtCheck("roost", key_set(), (endpoint,), (("sid", accepted),)), drops_authorization=True)
+        return Guard(
+            jwt=JwtCheck("roost", key_set(), (endpoint,), (("sid", accepted),), must_expire=False),
+            drops_authorization=True,
+        )
 
     async with agent(named("agent")) as up:
         one = route(backend(up), guard=own("one", "t1", "t2"))

@@ -81,6 +81,7 @@ def bad_tokens() -> dict[str, tuple[Headers, str]]:
         "another scheme": ({"authorization": "Basic abc"}, "it has no token"),
         "another header": ({"x-api-key": token()}, "it has no token"),
         "expired": (bearer(expires_in=-3600), "its token has expired"),
+        "without an end": (bearer(exp=None), "it has no `exp`"),
         "not valid yet": (bearer(nbf=int(time.time()) + 3600), "its token is not valid yet"),
         "another issuer": (bearer(iss="https://evil.example"), "its token is of another issuer"),
         "no issuer": (bearer(iss=None), "its token is of another issuer"),
@@ -114,6 +115,12 @@ async def test_without_a_good_token_nobody_passes_and_is_told_why(call):
         assert answer.headers.get_list("www-authenticate") == [
             'Bearer realm="roost"' + ("" if "no token" in why else ', error="invalid_token"')
         ]
+
+
+async def test_a_token_that_never_ends_passes_where_its_row_can_end_it(call):
+    for endless in (bearer(exp=None), bearer()):
+        assert (await call(guarded(must_expire=False), endless)).status_code == 200
+    assert refused(await call(guarded(must_expire=False), bearer(expires_in=-3600)))[0] == 401
 
 
 async def test_a_token_in_the_query_is_not_accepted_and_not_repeated(call):

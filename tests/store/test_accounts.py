@@ -35,9 +35,9 @@ async def test_servers_that_start_at_once_make_one_key(store: Store, cipher: Cip
 
     await asyncio.gather(*[start() for _ in range(5)])
     async with store.read() as tx:
-        [public] = await signing_keys.published(tx)
-        key = await signing_keys.newest(tx, cipher)
-    assert key is not None and key.id == public["kid"]
+        [public] = (await signing.published(tx)).keys
+        key = await signing_keys.signer(tx, cipher, now())
+    assert key.id == public["kid"]
     assert (public["kty"], public["crv"], public["alg"]) == ("EC", "P-256", "ES256") and "d" not in public
 
 
@@ -46,25 +46,6 @@ async def test_a_private_key_is_not_readable_at_rest(store: Store, cipher: Ciphe
         await signing.ensure_key(tx, cipher)
         row = await tx.first(sa.select(tables.signing_keys))
     assert row is not None and "PRIVATE KEY" not in str(dict(row))
-
-
-async def test_the_newest_key_signs_all_are_published_and_the_oldest_names_the_installation(
-    store: Store, cipher: Cipher
-) -> None:
-    async with store.write() as tx:
-        await signing.ensure_key(tx, cipher)
-        name, before = await signing.issuer(tx), await signing.sign(tx, cipher, CLAIMS, signing.ACCESS_TOKEN)
-        key, public = signing.make_key()
-        await signing_keys.insert(tx, key, public, cipher)
-        after = await signing.sign(tx, cipher, CLAIMS | {"aud": name}, signing.ACCESS_TOKEN)
-        assert (await signing_keys.newest(tx, cipher)) == key
-        assert await signing.issuer(tx) == name
-        keys = await signing_keys.published(tx)
-    assert signing.read_access_token(after, keys) == CLAIMS | {"aud": name, "iss": name}
-    assert signing.read_access_token(before, keys) is None, "it was for somebody else"
-
-
-CLAIMS = {"sub": "somebody", "sid": "1", "iat": 0, "exp": 1 << 40, "aud": "another"}
 
 
 async def test_an_account_is_made_once_however_many_want_it(store: Store, cipher: Cipher, runtime_id: str) -> None:

@@ -176,20 +176,6 @@ async def test_deleting_a_runtime_takes_all_that_belongs_to_it(store: Store, wor
         assert await images.get(tx, image.id) is not None
 
 
-async def test_events_are_trimmed_to_the_newest(
-    store: Store, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "KEPT_PER_RUNTIME", 3)
-    async with store.write() as tx:
-        runtime = await runtimes.insert(tx, workspace.id, "a", "", {})
-        for n in range(5):
-            await events.record(tx, runtime.id, "x", str(n))
-        assert await events.crowded(tx) == [runtime.id]
-        await events.trim(tx, runtime.id)
-        kept, _ = await events.page(tx, runtime.id, 10, None)
-        assert sorted(event.message for event in kept) == ["2", "3", "4"] and await events.crowded(tx) == []
-
-
 async def test_an_idempotency_key_leads_to_its_object(store: Store, workspace: Workspace) -> None:
     async with store.write() as tx:
         await idempotency.remember(tx, workspace.id, "key", "fingerprint", "object")

@@ -50,7 +50,9 @@ class HealingImages(SimulatedImages):
 
     async def pull(self, reference: str, auth: RegistryAuth | None, progress: OnProgress) -> ImageInfo:
         self.passwords.append(auth.password if auth else None)
-        return await super().pull(reference.replace("image_", "healed_") if self._healed else reference, auth, progress)
+        if self._healed:
+            reference = reference.replace("image_", "healed_").replace("registry_", "healed_")
+        return await super().pull(reference, auth, progress)
 
 
 class MoodyEngine(SimulatedEngine):

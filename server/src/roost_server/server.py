@@ -35,6 +35,7 @@ from roost_server.reconcilers.key_sets import KeySetsReconciler
 from roost_server.reconcilers.loop import Loop
 from roost_server.reconcilers.measuring import Measuring
 from roost_server.reconcilers.probe import Prober
+from roost_server.reconcilers.readings import Readings
 from roost_server.reconcilers.replicas import ReplicasReconciler
 from roost_server.reconcilers.routes import Routes
 from roost_server.reconcilers.runtimes import RuntimesReconciler
@@ -72,13 +73,14 @@ class Platform:
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """All that must run beside the API, each until it is cancelled."""
-        running = [loop.run() for loop in self._loops()]
-        running.append(Measuring(self.context.store, self.engine, self.gateway, self.settings.measure_seconds).run())
+        readings = Readings(self.gateway)
+        running = [loop.run() for loop in self._loops(readings)]
+        running.append(Measuring(self.context.store, self.engine, readings, self.settings.measure_seconds).run())
         if isinstance(self.engine, Watches):
             running.append(watch(self.context.store, self.engine))
         return running
 
-    def _loops(self) -> list[Loop]:
+    def _loops(self, readings: Readings) -> list[Loop]:
         store, images, settings = self.context.store, self.images, self.settings
         work = replica_work.Parts(
             store,
@@ -100,6 +102,7 @@ class Platform:
             settings.image_keep_hours,
             settings.metrics_keep_hours,
             settings.data_dir / "uploads",
+            self.context.cipher,
         )
         return [
             Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),
@@ -107,7 +110,7 @@ class Platform:
             Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
             Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
             Loop(store, tables.key_sets, KeySetsReconciler(store), 4),
-            Loop(store, tables.canaries, CanariesReconciler(store, self.gateway), 4),
+            Loop(store, tables.canaries, CanariesReconciler(store, readings), 4),
             Loop(store, tables.chores, chores, 4),
         ]
 

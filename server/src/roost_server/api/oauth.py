@@ -15,7 +15,6 @@ from roost_server.api.context import ApiOf
 from roost_server.api.errors import documented
 from roost_server.domain import oauth
 from roost_server.operations import access_tokens, signing
-from roost_server.store import signing_keys
 
 router = APIRouter(tags=["oauth"])
 
@@ -108,7 +107,7 @@ async def get_keys(api: ApiOf, response: Response) -> KeySet:
     """The public keys of what Roost signs: access tokens, and tokens of endpoints."""
     response.headers.update(KEPT)
     async with api.context.store.read() as tx:
-        return KeySet(keys=[dict(key) for key in await signing_keys.published(tx)])
+        return KeySet(keys=[dict(key) for key in (await signing.published(tx)).keys])
 
 
 @router.get("/.well-known/oauth-authorization-server", responses=documented())

@@ -40,6 +40,7 @@ def guard_of(
             audiences=(endpoint_id, runtime_id),
             claims=((TOKEN_ID, accepted_ids or (NOBODY,)),),
             user_claim=SUBJECT,
+            must_expire=False,
         )
         return replace(common, jwt=own, drops_authorization=True)
     return common if access.jwt is None else _of_issuer(common, access.jwt, fetched)

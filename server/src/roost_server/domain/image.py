@@ -54,7 +54,7 @@ def parse(text: str, field_path: tuple[str | int, ...] = ("config", "build", "so
 
 
 class ImageStatus(StrEnum):
-    PENDING = "pending"  # waits to be pulled, built or loaded
+    PENDING = "pending"  # waits to be pulled, built or loaded, or until something wants it
     PULLING = "pulling"  # bytes are being fetched, built or unpacked
     READY = "ready"  # unpacked on this machine; pulled again should that be lost
     FAILED = "failed"  # `reason` and `message` say why

@@ -30,13 +30,15 @@ class Pool:
 @dataclass(frozen=True)
 class JwtCheck:
     """Tokens that may pass. `keys` is a JWK set as JSON. Each of `claims` is a claim's path and the values of which one
-    must be there (none given: the claim must be there); `user_claim` becomes the user-id header."""
+    must be there (none given: the claim must be there); `user_claim` becomes the user-id header. `must_expire`: a token
+    without `exp` is refused, since only its row could end it and there is none."""
 
     issuer: str | None
     keys: str
     audiences: tuple[str, ...] = ()
     claims: tuple[tuple[str, tuple[str | bool | int, ...]], ...] = ()
     user_claim: str = "sub"
+    must_expire: bool = True
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from roost_server.domain.exec import ExecRequest, ExecResult
 from roost_server.domain.image import ImageConfig, ImageInfo, Progress
 from roost_server.domain.log import LogLine, LogPage, LogQuery
 from roost_server.domain.replica import Box, BoxStatus, ReplicaSpec, Usage
+from roost_server.domain.runtime import Reason
 from roost_server.engines.engine import OnLine, OnProgress
 from roost_server.engines.faults import Fault
 
@@ -243,7 +244,8 @@ async def _run(request: ExecRequest, spec: ReplicaSpec) -> ExecResult:
 
 
 class SimulatedImages:
-    """Satisfies Images: every reference exists, except where its path names a reason (`…/image_not_found`)."""
+    """Satisfies Images: every reference exists, except where its path names a reason (`…/image_not_found`,
+    `…/registry_unavailable`)."""
 
     def __init__(self) -> None:
         self._images: dict[str, ImageInfo] = {}
@@ -253,6 +255,8 @@ class SimulatedImages:
         named = image.parse(reference).path.rsplit("/", 1)[-1]
         if named.startswith("image_"):
             raise errors.Invalid(f"cannot pull {reference}: simulated {named}", reason=named)
+        if named == Reason.REGISTRY_UNAVAILABLE:
+            raise errors.Unavailable(f"cannot pull {reference}: the registry does not answer", reason=named)
         self.pulled.append(reference)
         progress(Progress("pulling", 50, 100))
         return self._add(reference)

@@ -7,7 +7,7 @@ from typing import Any
 from roost_server.domain import errors
 from roost_server.domain.service_account import Identity, client_id_of
 from roost_server.operations import signing
-from roost_server.store import service_accounts, signing_keys, workspaces
+from roost_server.store import service_accounts, workspaces
 from roost_server.store.store import Store, Tx
 from roost_server.store.workspaces import Workspace
 
@@ -118,7 +118,7 @@ async def _holder_of(tx: Tx, token: str) -> _Holder:
     found = await workspaces.find_token(tx, hash_token(token))
     if found is not None:
         return _Holder(found.name, found.role, found.workspace_id)
-    claims = signing.read_access_token(token, await signing_keys.published(tx))
+    claims = signing.read_access_token(token, await signing.published(tx))
     if claims is None:
         raise errors.Unauthenticated("cannot authenticate: this token is not known here")
     holder = await _holder_of_claims(tx, claims)

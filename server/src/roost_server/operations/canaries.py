@@ -36,9 +36,16 @@ async def start(
         refuse_when_deleting(runtime)
         earlier = await idempotency.earlier(tx, caller)
         if earlier is not None:
-            return await _view(tx, runtime, await _find(tx, runtime, earlier))
+            return await _again(tx, runtime, earlier)
         endpoint = await _endpoint_of(tx, runtime, endpoint_name)
         return await _start(tx, caller, runtime, endpoint, to, terms)
+
+
+async def _again(tx: Tx, runtime: Runtime, canary_id: str) -> CanaryView:
+    made = await canaries.get(tx, canary_id)
+    if made is None:
+        raise idempotency.gone("canary")
+    return await _view(tx, runtime, made)
 
 
 async def _endpoint_of(tx: Tx, runtime: Runtime, name: str | None) -> Endpoint:
@@ -188,7 +195,7 @@ async def retry(
         refuse_when_deleting(runtime)
         earlier = await idempotency.earlier(tx, caller)
         if earlier is not None:
-            return await _view(tx, runtime, await _find(tx, runtime, earlier))
+            return await _again(tx, runtime, earlier)
         view = await _view(tx, runtime, await _find(tx, runtime, id_or_current))
         canary = view.canary
         _check_revision(canary, expected)

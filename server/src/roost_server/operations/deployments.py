@@ -7,6 +7,7 @@ latest again, in one transaction.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from roost_server.domain import errors
 from roost_server.domain.access import Access
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.runtime import Runtime
@@ -75,11 +76,23 @@ async def replace(context: Context, caller: Caller, id_or_name: str, wanted: Rep
         before = await version_rows.get(tx, runtime.id, runtime.version)
         assert before is not None
         await runtimes.update(tx, runtime, description=wanted.description)
-        runtime = await versions.replace_in(context, tx, caller, runtime, wanted.config(before.config), apply=True)
         default = await find_endpoint(tx, runtime, None)
-        change = endpoints.Change(follow=True, access=wanted.access(default.access))
+        config, access = _merged(wanted, before.config, default.access)
+        runtime = await versions.replace_in(context, tx, caller, runtime, config, apply=True)
+        change = endpoints.Change(follow=True, access=access)
         await endpoints.update_in(tx, caller, runtime, default, change)
         return (await _complete(tx, caller, await find(tx, caller, runtime.id)))[0]
+
+
+def _merged(wanted: Replacement, config: RuntimeConfig, access: Access) -> tuple[RuntimeConfig, Access]:
+    """What stays of before was checked by the rules of its day; what is made of it is checked by those of today."""
+    try:
+        return wanted.config(config), wanted.access(access)
+    except ValueError as error:
+        raise errors.Invalid(
+            f"cannot update: what stays of the version before is not accepted any more ({error}); "
+            "replace it over Roost's own API"
+        ) from None
 
 
 async def _complete(tx: Tx, caller: Caller, *found: Runtime) -> list[Deployment]:

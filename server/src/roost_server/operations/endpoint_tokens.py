@@ -55,7 +55,7 @@ async def _again(context: Context, tx: Tx, endpoint: Endpoint, token_id: str) ->
     for row in await endpoint_tokens.of(tx, endpoint.id):
         if row.id == token_id:
             return Made(row, await _sign(context, tx, row))
-    raise errors.Conflict("cannot repeat this request: the token it created has been deleted since")
+    raise idempotency.gone("token")
 
 
 def _refuse_taken(endpoint: Endpoint, name: str, there: list[EndpointToken]) -> None:

@@ -60,7 +60,7 @@ async def create(
         refuse_when_deleting(runtime)
         earlier = await idempotency.earlier(tx, caller)
         if earlier is not None:
-            return await _view(tx, runtime, await find_endpoint(tx, runtime, earlier))
+            return await _again(tx, runtime, earlier)
         there = await endpoints.of(tx, runtime.id)
         _refuse_taken(runtime, name, there)
         if version is not None:
@@ -74,6 +74,13 @@ async def create(
         else:
             await mark_updating(tx, runtime)
         return await _asked(tx, caller, runtime, made.id, "endpoint.create")
+
+
+async def _again(tx: Tx, runtime: Runtime, endpoint_id: str) -> EndpointView:
+    made = await endpoints.get(tx, endpoint_id)
+    if made is None:
+        raise idempotency.gone("endpoint")
+    return await _view(tx, runtime, made)
 
 
 async def _have_keys(tx: Tx, access: Access) -> None:

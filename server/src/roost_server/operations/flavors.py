@@ -41,7 +41,7 @@ async def create(
 async def _again(tx: Tx, flavor_id: str) -> Flavor:
     found = await flavors.find(tx, flavor_id)
     if found is None:
-        raise errors.Conflict("cannot repeat this request: the flavor it created has been deleted since")
+        raise idempotency.gone("flavor")
     return found
 
 

@@ -19,6 +19,12 @@ async def earlier(tx: Tx, caller: Caller) -> str | None:
     return object_id
 
 
+def gone(what: str) -> errors.Conflict:
+    """What the earlier request made is there no more. The key stands for it all the same, until it is forgotten: a
+    request that is sent again must not make what was deleted since."""
+    return errors.Conflict(f"cannot repeat this request: the {what} it created has been deleted since")
+
+
 async def remember(tx: Tx, caller: Caller, object_id: str) -> None:
     if caller.key is not None:
         await idempotency.remember(tx, caller.workspace_id, caller.key, caller.fingerprint, object_id)

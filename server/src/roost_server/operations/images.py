@@ -71,7 +71,7 @@ async def _insert(
 async def _again(tx: Tx, image_id: str) -> Image:
     image = await images.get(tx, image_id)
     if image is None:
-        raise errors.Conflict("cannot repeat this request: the image it created has been deleted since")
+        raise idempotency.gone("image")
     return image
 
 

@@ -68,7 +68,7 @@ async def create(
 async def _again(tx: Tx, caller: Caller, runtime_id: str) -> RuntimeView:
     runtime = await runtimes.get(tx, runtime_id)
     if runtime is None:
-        raise errors.Conflict("cannot repeat this request: the runtime it created has been deleted since")
+        raise idempotency.gone("runtime")
     return (await view(tx, caller.workspace, runtime))[0]
 
 
@@ -207,8 +207,9 @@ async def wait(context: Context, caller: Caller, runtime_id: str, seconds: float
 async def _retry_images(tx: Tx, runtime: Runtime) -> None:
     """Of the latest version and of every one that has replicas: an endpoint may be pinned to an older one."""
     numbers = {runtime.version} | {replica.version for replica in await replicas.of(tx, runtime.id)}
-    for version in (await version_rows.in_use(tx, {runtime.id: numbers})).values():
-        await images.retry(tx, version.image_id)
+    its_versions = await version_rows.in_use(tx, {runtime.id: numbers})
+    for image_id in sorted({version.image_id for version in its_versions.values()}):
+        await images.retry(tx, image_id)
 
 
 async def _asked(tx: Tx, caller: Caller, runtime: Runtime, verb: str) -> RuntimeView:

@@ -15,9 +15,9 @@ from roost_server.domain.replica import Replica, ReplicaStatus
 from roost_server.domain.runtime import Runtime, Status, Wanted
 from roost_server.domain.traffic import Counts
 from roost_server.domain.version import Version
-from roost_server.gateway.gateway import Gateway
 from roost_server.operations import canary_moves
 from roost_server.reconcilers.loop import LEASE_SECONDS
+from roost_server.reconcilers.readings import Readings
 from roost_server.store import canaries, endpoints, leases, replicas, runtimes, tables, versions
 from roost_server.store.leases import Lease
 from roost_server.store.store import Stale, Store, Tx
@@ -41,7 +41,7 @@ class Work:
 @dataclass(frozen=True)
 class CanariesReconciler:
     store: Store
-    gateway: Gateway
+    readings: Readings
 
     async def __call__(self, lease: Lease) -> float | None:
         async with self.store.read() as tx:
@@ -58,12 +58,15 @@ class CanariesReconciler:
         return LOOK_SECONDS
 
     async def _counted(self, work: Work) -> Tally | None:
-        """What the gateway counted of both versions since it began; None when it does not tell."""
+        """What the gateway counted of both versions since it began; None when it does not tell.
+
+        A step that is to begin takes all that was counted until now as its beginning, and one that goes on nothing from
+        before it was last looked at."""
+        canary = work.canary
         try:
-            counts = await self.gateway.traffic()
+            counts = await self.readings.traffic(leases.now() if canary.step_since is None else canary.updated_at)
         except errors.Unavailable:
             return None  # the canary's message says so
-        canary = work.canary
         old, new = ((canary.endpoint_id, version) for version in (canary.from_version, canary.to_version))
         return Tally(counts.get(old, Counts()), counts.get(new, Counts()))
 

@@ -12,10 +12,12 @@ import structlog
 
 from roost_server.domain.replica import BoxStatus
 from roost_server.engines.engine import Engine, Images
+from roost_server.operations import signing
 from roost_server.reconcilers import ageing
 from roost_server.reconcilers.routes import Routes
 from roost_server.reconcilers.scaling import Scaling
 from roost_server.store import (
+    canaries,
     chores,
     endpoints,
     events,
@@ -27,6 +29,7 @@ from roost_server.store import (
     sessions,
     tables,
 )
+from roost_server.store.cipher import Cipher
 from roost_server.store.leases import Lease
 from roost_server.store.store import Store
 
@@ -48,6 +51,7 @@ class ChoresReconciler:
     image_keep_hours: float
     metrics_keep_hours: float
     uploads: Path
+    cipher: Cipher
 
     async def __call__(self, lease: Lease) -> float | None:
         match lease.row_id:
@@ -91,9 +95,10 @@ class ChoresReconciler:
         async with self.store.write() as tx:
             await idempotency.purge(tx)
             await sessions.purge(tx)
+            await signing.rotate(tx, self.cipher)
             await key_sets.delete_unused(tx, await endpoints.key_urls(tx))
-            for runtime_id in await events.crowded(tx):
-                await events.trim(tx, runtime_id)
+            await events.trim(tx)
+            await canaries.trim(tx)
             for image in await images.unused(tx):
                 if image.updated_at < before:
                     await images.delete(tx, image.id)

@@ -4,7 +4,8 @@ import json
 
 from roost_server.domain.guards import guard_of
 from roost_server.domain.route import Guard
-from roost_server.store import endpoint_tokens, key_sets, signing_keys
+from roost_server.operations import signing
+from roost_server.store import endpoint_tokens, key_sets
 from roost_server.store.store import Tx
 from roost_server.store.traffic import Traffic
 
@@ -19,8 +20,8 @@ async def of(tx: Tx, seen: Traffic) -> dict[str, Guard]:
         for endpoint in endpoints
         if endpoint.id in seen.access
     }
-    keys = await signing_keys.published(tx)
-    own_keys = json.dumps({"keys": [dict(key) for key in keys]}, sort_keys=True)
+    own = await signing.published(tx)
+    own_keys = json.dumps({"keys": [dict(key) for key in own.keys]}, sort_keys=True)
     with_tokens = {id_: runtime_id for id_, runtime_id in runtime_ids.items() if seen.access[id_].mode == "token"}
     accepted = await endpoint_tokens.accepted_ids(tx, with_tokens)
     fetched = await key_sets.everything(tx)
@@ -30,7 +31,7 @@ async def of(tx: Tx, seen: Traffic) -> dict[str, Guard]:
             endpoint_id=endpoint_id,
             runtime_id=runtime_id,
             own_keys=own_keys,
-            own_issuer=signing_keys.issuer_of(keys),
+            own_issuer=own.issuer,
             accepted_ids=accepted.get(endpoint_id, ()),
             fetched=fetched,
         )

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,13 +15,16 @@ from roost_server.domain.image import Image, ImageInfo, ImageSource, ImageStatus
 from roost_server.engines.engine import Images, OnProgress
 from roost_server.reconcilers import contexts
 from roost_server.reconcilers.loop import held
-from roost_server.store import images, leases, replicas, tables
+from roost_server.store import images, leases, replicas
 from roost_server.store.cipher import Cipher
 from roost_server.store.leases import Lease
 from roost_server.store.store import Store, Tx
 
 PROGRESS_SECONDS = 0.5
 BUILTIN_POLL_SECONDS = 1.0
+ASKED = timedelta(hours=1)
+"""Whoever asks for an image wants it for so long, though nothing runs it (yet)."""
+
 BUILD_LIMIT_SECONDS = 3600
 """A build that hangs must not keep others waiting for ever."""
 T = TypeVar("T")
@@ -50,7 +54,8 @@ class ImagesReconciler:
         except errors.Invalid as error:
             await self._fail(lease, row, error)
         except errors.Unavailable as error:
-            await self._say(lease, row, error)
+            if await self._give_up(lease, row, error):
+                return None
             raise
         else:
             await self._succeed(lease, row, info)
@@ -61,17 +66,24 @@ class ImagesReconciler:
         found = {"digest": info.digest, "architecture": info.architecture, "size_bytes": info.size_bytes}
         async with held(self.store, lease) as tx:
             await images.set_status(tx, row, ImageStatus.READY, reason=None, message=None, **found)
-            await replicas.retry_for_image(tx, row.id)
-            await leases.wake(tx, tables.replicas, *await replicas.waiting_for_image(tx, row.id))
+            await replicas.wake_for_image(tx, row.id, is_ready=True)
 
     async def _fail(self, lease: Lease, row: Image, error: errors.Invalid) -> None:
         async with held(self.store, lease) as tx:
             await images.set_status(tx, row, ImageStatus.FAILED, reason=error.reason, message=error.message)
-            await leases.wake(tx, tables.replicas, *await replicas.waiting_for_image(tx, row.id))
+            await replicas.wake_for_image(tx, row.id, is_ready=False)
 
-    async def _say(self, lease: Lease, row: Image, error: errors.Unavailable) -> None:
+    async def _give_up(self, lease: Lease, row: Image, error: errors.Unavailable) -> bool:
+        """Say why it cannot be had now, and whether that ends the trying: nothing wants it. Only a pull can begin again
+        whenever something does."""
         async with held(self.store, lease) as tx:
-            await images.set_status(tx, row, ImageStatus.PULLING, reason=error.reason, message=error.message)
+            is_new = leases.now() - row.created_at < ASKED
+            if row.source != ImageSource.PULL or is_new or await replicas.any_runs_image(tx, row.id):
+                await images.set_status(tx, row, ImageStatus.PULLING, reason=error.reason, message=error.message)
+                return False
+            message = f"{error.message}; it is not tried again until something is to run it"
+            await images.set_status(tx, row, ImageStatus.PENDING, reason=error.reason, message=message)
+            return True
 
 
 async def _waits_for_builtin(tx: Tx, row: Image) -> bool:

@@ -18,9 +18,9 @@ from roost_server.domain.replica import Usage
 from roost_server.domain.sample import Origin, Tracked, TrafficSample
 from roost_server.domain.traffic import Counts, Key
 from roost_server.engines.engine import Engine, Measures
-from roost_server.gateway.gateway import Gateway
 from roost_server.reconcilers.metrics import MEASURED
-from roost_server.store import chores, places, samples
+from roost_server.reconcilers.readings import Readings
+from roost_server.store import chores, leases, places, samples
 from roost_server.store.store import Store
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 class Measuring:
     store: Store
     engine: Engine
-    gateway: Gateway
+    readings: Readings
     every_seconds: float
     _tracked: dict[str, Tracked] = field(default_factory=dict)
     _counts: tuple[float, Mapping[Key, Counts]] | None = None
@@ -69,7 +69,7 @@ class Measuring:
         """A gateway that does not answer does not keep boxes from being measured."""
         used = await self.engine.measure() if isinstance(self.engine, Measures) else {}
         try:
-            return used, await self.gateway.traffic()
+            return used, await self.readings.traffic(leases.now())
         except errors.Unavailable as error:
             log.warning("cannot read the gateway's counts", error=error.message, detail=error.detail)
             return used, None

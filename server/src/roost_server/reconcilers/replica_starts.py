@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from roost_server.domain import errors
 from roost_server.domain.config import Health
-from roost_server.domain.image import Image
+from roost_server.domain.image import Image, ImageStatus
 from roost_server.domain.replica import Box, BoxStatus, ReplicaStatus
 from roost_server.domain.runtime import PASSING, Reason
 from roost_server.reconcilers import identities, replica_ends
@@ -27,6 +27,9 @@ IMAGE_POLL_LIMIT_SECONDS = 10.0
 
 async def wait_for_image(parts: Parts, work: Work) -> float | None:
     """Say how far the image is; the image's reconciler wakes this row when it is there."""
+    if work.image.status == ImageStatus.PENDING:
+        async with parts.store.write() as tx:
+            await images.want(tx, work.image.id)
     message = describe_pull(work.image)
     phases = {"queued": seconds_since(work.queued_at), **work.replica.phases}
     if message != work.replica.message or phases != work.replica.phases:

@@ -15,7 +15,7 @@ from roost_server.domain.route import OPEN, Guard, Route, Snapshot
 from roost_server.domain.routing import Ports, Situated
 from roost_server.gateway.gateway import Gateway
 from roost_server.reconcilers import guards
-from roost_server.store import endpoints, leases, replicas, runtimes, tables, traffic, versions
+from roost_server.store import endpoints, leases, replicas, tables, traffic, versions
 from roost_server.store.store import Store, Tx
 from roost_server.store.traffic import Traffic
 
@@ -81,7 +81,9 @@ class Routes:
         ids, owners = {replica_id for _, replica_id in changed}, {runtime_id for runtime_id, _ in changed}
         ends = ((runtime_id, one.id) for runtime_id, many in seen.endpoints.items() for one in many)
         async with self.store.write() as tx:
-            await runtimes.take_turn(tx, owners | {owner for owner, id_ in ends if id_ in seen.unrouted})
+            owners_of_all = owners | {owner for owner, id_ in ends if id_ in seen.unrouted}
+            await leases.take_turn(tx, tables.runtimes, owners_of_all)
+            await leases.take_turn(tx, tables.replicas, ids)
             await leases.wake(tx, tables.runtimes, *owners)
             await replicas.set_routed(tx, ids & routed, True)
             await replicas.set_routed(tx, ids - routed, False)

@@ -14,9 +14,11 @@ from roost_server.store import pages, statements
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Stale, Tx
 from roost_server.store.tables import canaries as table
+from roost_server.store.trimming import keep_newest
 
 _NAMES = tuple(Canary.__dataclass_fields__)
 _COLUMNS = [table.c[name] for name in _NAMES]
+ENDED_KEPT_PER_RUNTIME = 100
 _TALLIES = ("baseline", "judged")
 
 
@@ -77,6 +79,11 @@ async def page(tx: Tx, runtime_id: str, limit: int, cursor: str | None) -> tuple
     query = sa.select(*_COLUMNS).where(table.c.runtime_id == runtime_id)
     rows, next_cursor = await pages.newest_first(tx, query, table.c.id, limit, cursor)
     return [_canary(row) for row in rows], next_cursor
+
+
+async def trim(tx: Tx) -> None:
+    """Keep those under way, and of each runtime the newest of those that have ended."""
+    await keep_newest(tx, table.c.runtime_id, ENDED_KEPT_PER_RUNTIME, table.c.status.not_in(UNDER_WAY))
 
 
 async def set_status(tx: Tx, canary: Canary, status: CanaryStatus, **values: Any) -> None:

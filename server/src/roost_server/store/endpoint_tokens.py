@@ -32,6 +32,13 @@ async def delete(tx: Tx, endpoint_id: str, token_id: str) -> bool:
     return await tx.run(sa.delete(table).where(one)) > 0
 
 
+async def any_made(tx: Tx, since: datetime, until: datetime) -> bool:
+    """Whether a token that was made then is still good."""
+    good = sa.or_(table.c.expires_at.is_(None), table.c.expires_at > now())
+    made = table.c.created_at.between(since, until)
+    return await tx.first(sa.select(table.c.id).where(good, made).limit(1)) is not None
+
+
 async def delete_expired(tx: Tx, endpoint_id: str) -> None:
     """They open nothing any more, but keep names and room from new ones."""
     one = sa.and_(table.c.endpoint_id == endpoint_id, table.c.expires_at <= now())

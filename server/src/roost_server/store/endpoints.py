@@ -7,19 +7,17 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 
 from roost_server.domain.access import Access
 from roost_server.domain.endpoint import Endpoint, Weights
 from roost_server.domain.ids import new_id
 from roost_server.domain.runtime import Wanted
-from roost_server.store import statements
+from roost_server.store import documents, statements
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import endpoints as table
 
 _NAMES = tuple(Endpoint.__dataclass_fields__)
-_ACCESS = TypeAdapter(Access)
 PUBLIC = Access()
 
 
@@ -30,7 +28,7 @@ def weights_of(document: Mapping[str, int] | None) -> dict[int, int] | None:
 
 def access_of(document: Mapping[str, Any] | None) -> Access:
     """NULL in the database is the default: public."""
-    return PUBLIC if document is None else _ACCESS.validate_python(document)
+    return PUBLIC if document is None else documents.read(Access, document)
 
 
 def _endpoint(row: Row) -> Endpoint:

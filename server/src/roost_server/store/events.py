@@ -10,8 +10,10 @@ from roost_server.store import pages, statements
 from roost_server.store.leases import now
 from roost_server.store.store import Tx
 from roost_server.store.tables import actions, events
+from roost_server.store.trimming import keep_newest
 
 KEPT_PER_RUNTIME = 1000
+ACTIONS_KEPT_PER_WORKSPACE = 10_000
 
 
 async def record(
@@ -42,17 +44,10 @@ async def of_type(tx: Tx, runtime_id: str, type: str) -> list[Event]:
     return [Event(**row) for row in rows]
 
 
-async def trim(tx: Tx, runtime_id: str) -> None:
-    """Keep the newest events of a runtime."""
-    newest = sa.select(events.c.id).where(events.c.runtime_id == runtime_id).order_by(events.c.id.desc())
-    kept = newest.limit(KEPT_PER_RUNTIME).subquery()
-    await tx.run(sa.delete(events).where(events.c.runtime_id == runtime_id, events.c.id.not_in(sa.select(kept.c.id))))
-
-
-async def crowded(tx: Tx) -> list[str]:
-    """Runtimes with more events than are kept."""
-    query = sa.select(events.c.runtime_id).group_by(events.c.runtime_id)
-    return [row["runtime_id"] for row in await tx.all(query.having(sa.func.count() > KEPT_PER_RUNTIME))]
+async def trim(tx: Tx) -> None:
+    """Keep the newest events of each runtime and the newest actions in each workspace."""
+    await keep_newest(tx, events.c.runtime_id, KEPT_PER_RUNTIME)
+    await keep_newest(tx, actions.c.workspace_id, ACTIONS_KEPT_PER_WORKSPACE)
 
 
 async def record_action(

@@ -101,6 +101,14 @@ async def retry(tx: Tx, image_id: str) -> None:
         tx.nudge("images")
 
 
+async def want(tx: Tx, image_id: str) -> None:
+    """Have an image fetched that is not tried any more because nothing wanted it."""
+    given_up = sa.and_(table.c.status == ImageStatus.PENDING, table.c.wake_at.is_(None), table.c.lease_token.is_(None))
+    values = {"reason": None, "message": None, "wake_at": now(), "updated_at": now()}
+    if await tx.run(sa.update(table).where(table.c.id == image_id, given_up).values(**values)):
+        tx.nudge("images")
+
+
 async def fetch_again(tx: Tx, image_id: str) -> None:
     """The machine has lost what a ready image's row promises: have it fetched anew."""
     image = await get(tx, image_id)

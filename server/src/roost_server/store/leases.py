@@ -6,6 +6,7 @@ clean-up. Claiming takes the wake out of the row; a wake that arrives while the 
 """
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -114,6 +115,19 @@ async def end_all(tx: Tx, table: sa.Table) -> None:
 
 
 @cache
+def _take_turn(table: sa.Table) -> sa.Select[Any]:
+    ids: sa.BindParameter[Any] = sa.bindparam("row_ids", expanding=True)
+    return sa.select(table.c.id).where(table.c.id.in_(ids)).order_by(table.c.id).with_for_update(key_share=True)
+
+
+async def take_turn(tx: Tx, table: sa.Table, row_ids: Collection[str]) -> None:
+    """Keep other writers from these rows, and from what is locked along with them, until the end of the transaction.
+    Taken in one order, so that no two wait for each other; SQLite has one writer anyway."""
+    if row_ids and not tx.is_sqlite:
+        await tx.all(_take_turn(table), row_ids=list(row_ids))
+
+
+@cache
 def _wake(table: sa.Table) -> sa.Update:
     at = sa.bindparam("at", type_=Instant)
     sooner = sa.case((table.c.wake_at < at, table.c.wake_at), else_=at)
@@ -123,5 +137,7 @@ def _wake(table: sa.Table) -> sa.Update:
 async def wake(tx: Tx, table: sa.Table, *row_ids: str, after_seconds: float = 0) -> None:
     """Make rows due, unless they are sooner. In the transaction that gives the reason."""
     if row_ids:
+        if len(row_ids) > 1:
+            await take_turn(tx, table, row_ids)
         await tx.run(_wake(table), row_ids=row_ids, at=now() + timedelta(seconds=after_seconds))
         tx.nudge(table.name)

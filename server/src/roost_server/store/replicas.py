@@ -11,7 +11,7 @@ from roost_server.domain.ids import new_id
 from roost_server.domain.replica import ALLOWED, Replica, ReplicaStatus
 from roost_server.domain.runtime import Reason
 from roost_server.store import statements
-from roost_server.store.leases import now
+from roost_server.store.leases import now, take_turn, wake
 from roost_server.store.store import Row, Stale, Tx
 from roost_server.store.tables import replicas as table
 from roost_server.store.tables import versions
@@ -77,25 +77,32 @@ async def bookkeeping(tx: Tx, replica_id: str) -> dict[str, Any]:
     return dict(row) if row else {}
 
 
-async def waiting_for_image(tx: Tx, image_id: str) -> list[str]:
-    """Replicas whose version runs this image and that have not started."""
+def _runs(image_id: str) -> sa.ColumnElement[bool]:
     same = sa.and_(versions.c.runtime_id == table.c.runtime_id, versions.c.number == table.c.version)
-    query = sa.select(table.c.id).join(versions, same).where(versions.c.image_id == image_id)
-    waiting = (ReplicaStatus.PENDING, ReplicaStatus.FAILED)
-    return [row["id"] for row in await tx.all(query.where(table.c.status.in_(waiting)))]
+    return sa.exists().where(same, versions.c.image_id == image_id)
 
 
-async def retry_for_image(tx: Tx, image_id: str) -> None:
-    """An image became ready: replicas that gave up start again, since nothing else can have kept them down."""
-    same = sa.and_(versions.c.runtime_id == table.c.runtime_id, versions.c.number == table.c.version)
-    runs_it = sa.exists().where(same, versions.c.image_id == image_id)
-    gave_up = sa.and_(table.c.status == ReplicaStatus.FAILED, table.c.restart_at.is_(None))
-    await tx.run(sa.update(table).where(runs_it, gave_up).values(restart_at=now()))
+async def any_runs_image(tx: Tx, image_id: str) -> bool:
+    """Whether some replica that is to stay runs this image, or is to run it."""
+    stays = table.c.status != ReplicaStatus.STOPPING
+    return await tx.first(sa.select(table.c.id).where(_runs(image_id), stays).limit(1)) is not None
+
+
+async def wake_for_image(tx: Tx, image_id: str, *, is_ready: bool) -> None:
+    """What becomes of an image is known: replicas that have not started look again. When it is ready those that gave up
+    start again too, since nothing else can have kept them down."""
+    waiting = table.c.status.in_((ReplicaStatus.PENDING, ReplicaStatus.FAILED))
+    ids = [row["id"] for row in await tx.all(sa.select(table.c.id).where(_runs(image_id), waiting))]
+    await wake(tx, table, *ids)
+    if is_ready and ids:
+        gave_up = sa.and_(table.c.status == ReplicaStatus.FAILED, table.c.restart_at.is_(None))
+        await tx.run(sa.update(table).where(table.c.id.in_(ids), gave_up).values(restart_at=now()))
 
 
 async def retry_failed(tx: Tx, runtime_id: str) -> None:
     """Make failed replicas of a runtime start again now; what they failed for before is no longer told."""
     coming = sa.and_(table.c.runtime_id == runtime_id, table.c.status.in_(_NOT_YET_READY))
+    await take_turn(tx, table, [row["id"] for row in await tx.all(sa.select(table.c.id).where(coming))])
     await tx.run(sa.update(table).where(coming).values(reason=Reason.WAITING, message=None, failures=0))
     failed = sa.and_(table.c.runtime_id == runtime_id, table.c.status == ReplicaStatus.FAILED)
     await tx.run(sa.update(table).where(failed).values(restart_at=now(), wake_at=now()))

@@ -1,6 +1,6 @@
 """Runtimes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -69,14 +69,6 @@ async def find(tx: Tx, workspace_id: str, id_or_name: str, *, to_change: bool = 
     named = {"its_id": id_or_name.lower(), "its_name": id_or_name}
     row = await tx.first(_to_change() if to_change else _by_id_or_name(), workspace_id=workspace_id, **named)
     return _runtime(row) if row else None
-
-
-async def take_turn(tx: Tx, runtime_ids: Collection[str]) -> None:
-    """Keep other writers from these rows, and from all that belongs to them, until the end of the transaction. Taken in
-    one order, so that no two wait for each other; SQLite has one writer anyway."""
-    if runtime_ids and not tx.is_sqlite:
-        rows = sa.select(table.c.id).where(table.c.id.in_(runtime_ids)).order_by(table.c.id)
-        await tx.all(rows.with_for_update(key_share=True))
 
 
 async def page(

@@ -306,8 +306,8 @@ signing_keys = sa.Table(
     "signing_keys",
     metadata,
     identifier(),
-    sa.Column("private_encrypted", sa.Text, nullable=False),
-    sa.Column("public", sa.JSON, nullable=False),
+    sa.Column("private_encrypted", sa.Text),
+    sa.Column("public", sa.JSON(none_as_null=True)),
     created(),
 )
 

@@ -5,15 +5,12 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 
 from roost_server.domain.config import RuntimeConfig
 from roost_server.domain.version import Version
-from roost_server.store import pages, statements
+from roost_server.store import documents, pages, statements
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import versions as table
-
-_CONFIG = TypeAdapter(RuntimeConfig)
 
 
 def to_document(config: RuntimeConfig) -> dict[str, Any]:
@@ -25,7 +22,7 @@ def to_document(config: RuntimeConfig) -> dict[str, Any]:
 
 
 def _version(row: Row) -> Version:
-    return Version(**{**row, "config": _CONFIG.validate_python(row["config"])})
+    return Version(**{**row, "config": documents.read(RuntimeConfig, row["config"])})
 
 
 async def insert(tx: Tx, version: Version) -> None:

@@ -1,7 +1,8 @@
 """What is answered to those whom a guard turns away, by the details that Envoy's filters give.
 
 A table of (condition, answer). The condition is an expression (CEL) over the answer's attributes; envoyproxy.io,
-"Attributes". Details: `rbac_access_denied_matched_policy[<policy>]`, `jwt_authn_access_denied{<what is wrong>}`.
+"Attributes". Details: `rbac_access_denied_matched_policy[<policy>]`, `jwt_authn_access_denied{<what is wrong>}`, which
+is the same for a wrong signature and a missing `exp`.
 """
 
 from roost_server.domain import errors
@@ -37,7 +38,7 @@ BY_DETAILS: tuple[tuple[str, Reply], ...] = (
     (_token("Jwt_is_expired"), _unauthenticated("its token has expired")),
     (_token("Jwt_not_yet_valid"), _unauthenticated("its token is not valid yet")),
     (_token("Jwt_issuer_is_not_configured"), _unauthenticated("its token is of another issuer")),
-    (_token("Jwt_verification_fails"), _unauthenticated("its token's signature is wrong")),
+    (_token("Jwt_verification_fails"), _unauthenticated("its token's signature is wrong, or it has no `exp`")),
     (_token("Jwks_doesn't_have_key".replace("'", r"\'")), _unauthenticated("its token is signed with an unknown key")),
     (
         _token("Wrong_requirement_name"),

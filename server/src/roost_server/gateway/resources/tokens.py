@@ -32,14 +32,15 @@ a request. The times in a token are looked at each time."""
 def provider(check: JwtCheck) -> tuple[str, Any] | None:
     """Name and JwtProvider; None when there is no key that could be used."""
     usable = keys.usable(check.keys)
-    return None if usable is None else _provider(check.issuer or "", usable, check.user_claim)
+    return None if usable is None else _provider(check.issuer or "", usable, check.user_claim, check.must_expire)
 
 
 @functools.lru_cache(maxsize=keys.REMEMBERED)
-def _provider(issuer: str, usable: str, user_claim: str) -> tuple[str, Any]:
-    content = json.dumps([issuer, usable, user_claim]).encode()
+def _provider(issuer: str, usable: str, user_claim: str, must_expire: bool) -> tuple[str, Any]:
+    content = json.dumps([issuer, usable, user_claim, must_expire]).encode()
     made = config_pb2.JwtProvider(
         issuer=issuer,
+        require_expiration=must_expire,
         local_jwks=base_pb2.DataSource(inline_string=usable),
         forward=True,
         from_headers=[config_pb2.JwtHeader(name=HEADER, value_prefix=prefix) for prefix in PREFIXES],

@@ -49,8 +49,8 @@ def upgrade() -> None:
     op.create_table(
         "signing_keys",
         sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("private_encrypted", sa.Text(), nullable=False),
-        sa.Column("public", sa.JSON(), nullable=False),
+        sa.Column("private_encrypted", sa.Text(), nullable=True),
+        sa.Column("public", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_signing_keys")),
     )

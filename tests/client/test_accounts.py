@@ -96,4 +96,5 @@ def test_commands_of_endpoint_tokens(roost: Command, client: Roost, name: str) -
     assert roost("endpoint", "token", "delete", name, "DEFAULT", other.split()[1]).code == 0
     assert roost("endpoint", "token", "delete", name, "DEFAULT", "partner").code == 3
     assert roost("endpoint", "token", "list", name, "DEFAULT", "--json").out == "[]\n"
+    assert "no tokens; `roost endpoint token create" in roost("endpoint", "token", "list", name, "DEFAULT").err
     assert roost("endpoint", "token", "create", name, "DEFAULT", "x", "--expires-in", "soon").code == 2

@@ -105,6 +105,8 @@ def test_the_command_starts_it_and_waits(roost: Command, name: str) -> None:
     assert "running at" in ended.err
     row = roost("canary", "list", name).out.splitlines()[1].split()
     assert row[1:7] == ["DEFAULT", "1", "2", "succeeded", "100", "%"]
+    roost("rollback", name)
+    assert roost("canary", "list", name).out.splitlines()[1].split()[4:7] == ["succeeded", "100", "%"]
 
 
 def test_one_that_leaves_its_endpoint_pinned_says_so(roost: Command, name: str) -> None:
@@ -145,14 +147,14 @@ def test_every_option_of_start_reaches_the_canary(roost: Command, name: str) -> 
 def test_the_command_shows_all_about_it(roost: Command, name: str) -> None:
     recorded(roost, name)
     started = roost("canary", "start", name, "--to", "2")
-    assert started.out.startswith(f"canary of {name} to version 2 running at 5 %")
+    assert started.out.startswith(f"canary of {name} to version 2 is running, on the way to 5 %")
     assert f"roost canary show {name} --watch" in started.out
     shown = roost("canary", "show", name).out
     for part in (
         f"of        {name}, endpoint DEFAULT",
         "steps     [5], 25, 50, 100 %, each 60 s and 20 requests or more",
-        "allowed   1% of the requests may fail, 95 % of them may be 1.5 times as slow",
-        "VERSION   WEIGHT   REQUESTS   FAILED     P95",
+        "allowed   1 % of the requests may fail; their 95th percentile may be 1.5 times as long",
+        "VERSION   WEIGHT   REQUESTS   FAILED    P95",
         "1 (old)",
         "2 (new)",
     ):
@@ -163,12 +165,12 @@ def test_the_command_shows_all_about_it(roost: Command, name: str) -> None:
 def test_each_verb_of_the_command(roost: Command, name: str) -> None:
     recorded(roost, name)
     roost("canary", "start", name, "--to", "2")
-    assert roost("canary", "pause", name).out.startswith(f"canary of {name} to version 2 paused at 5 %")
-    assert roost("canary", "resume", name).out.startswith(f"canary of {name} to version 2 running at 5 %")
-    assert roost("canary", "abort", name).out.startswith(f"canary of {name} to version 2 aborted: aborted by")
+    assert roost("canary", "pause", name).out.startswith(f"canary of {name} to version 2 is paused")
+    assert roost("canary", "resume", name).out.startswith(f"canary of {name} to version 2 is running")
+    assert roost("canary", "abort", name).out == f"canary of {name} to version 2 aborted by admin at 5 %\n"
     refused = roost("canary", "pause", name)
     assert (refused.code, "has ended, aborted" in refused.err) == (1, True)
-    assert "running at 5 %" in roost("canary", "retry", name).out
+    assert "is running, on the way to 5 %" in roost("canary", "retry", name).out
     assert roost("canary", "promote", name, "--wait").out.startswith(f"canary of {name} to version 2 succeeded")
 
 

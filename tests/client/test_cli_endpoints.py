@@ -23,6 +23,11 @@ def running(roost: Command, name: str) -> str:
     return name
 
 
+def in_ps(roost: Command, name: str) -> list[str]:
+    """The words of its line."""
+    return next(words for line in roost("ps").out.splitlines() if (words := line.split())[0] == name)
+
+
 def access(roost: Command, name: str, endpoint: str = "DEFAULT") -> dict[str, Any]:
     read: dict[str, Any] = json.loads(roost("endpoint", "get", name, endpoint, "--json").out)["access"]
     return read
@@ -34,10 +39,10 @@ def test_endpoints_are_created_listed_shown_stopped_started_and_removed(roost: C
     assert ".localhost" in url
     header, default, canary = roost("endpoint", "list", running).out.splitlines()
     assert header.split("   ")[0].strip() == "ENDPOINT"
-    for told in ("DEFAULT (default)", "active", "version 2", "the latest", "version 1 for 10 minutes", "public"):
-        assert told in default
-    assert "version 1" in canary and url.split()[-1] in canary
-    assert canary.split("   ")[0].strip() == "canary"
+    cells = [cell.strip() for cell in default.split("   ") if cell]
+    assert cells[:-1] == ["DEFAULT (default)", "active", "2", "latest", "1 for 10 min", "public"]
+    assert header.index("URL") <= 80
+    assert canary.split() == ["canary", "active", "1", "1", "-", "public", url.split()[-1]]
     shown = roost("endpoint", "get", running, "canary").out
     assert "should serve   version 1" in shown and "replicas       1 ready" in shown
     assert "DEFAULT (default)" in roost("endpoint", "get", running).out
@@ -52,10 +57,12 @@ def test_endpoints_are_created_listed_shown_stopped_started_and_removed(roost: C
 
 def test_an_endpoint_is_split_pinned_and_follows(roost: Command, running: str) -> None:
     split = roost("endpoint", "update", running, "--split", "1=90,2=10")
-    assert split.out.startswith(f"{running}: 1=90 %, 2=10 % serve")
-    assert "split 1=90,2=10" in roost("endpoint", "list", running).out
+    assert split.out.startswith(f"{running}: version 1 serves 90 %, version 2 serves 10 %")
+    assert "   1=90,2=10   " in roost("endpoint", "list", running).out
+    assert "version 3 is made, but DEFAULT is split 1=90,2=10; " in roost("deploy", running).out
     assert roost("endpoint", "update", running, "--version", "1").out.startswith(f"{running}: version 1 serves")
-    assert roost("endpoint", "update", running, "--latest").out.startswith(f"{running}: version 2 serves")
+    assert in_ps(roost, running)[3:6] == ["1", "(latest", "3)"]
+    assert roost("endpoint", "update", running, "--latest").out.startswith(f"{running}: version 3 serves")
     roost("endpoint", "create", running, "blue", "--version", "1")
     assert roost("endpoint", "update", running, "blue", "--default").out == f"{running}: version 1 serves\n"
     assert "blue (default)" in roost("inspect", running).out
@@ -100,8 +107,8 @@ def test_access_is_changed_where_it_is_named(roost: Command, running: str, tmp_p
     assert rule["rate_limit"] == {"requests": 5000, "per_seconds": 3600}
 
     jwt = ("--jwt-issuer", ISSUER, "--audience", "a", "--audience", "b", "--claim", "admin=true", "--claim", "team=x")
-    told = roost("endpoint", "update", running, "inside", *jwt, "--user-claim", "email").out.splitlines()[-1]
-    assert told == f"  access   jwt of {ISSUER}, from 10.0.0.0/8, 5000 per 3600 s"
+    told = roost("endpoint", "update", running, "inside", *jwt, "--user-claim", "email").out
+    assert told == f"access to inside of {running}: jwt of {ISSUER}, from 10.0.0.0/8, 5000 per 3600 s\n"
     shown = roost("endpoint", "get", running, "inside").out
     assert "audience       a or b\n" in shown and "claims         admin=true, team=x\n" in shown
     rule = access(roost, running, "inside")
@@ -123,7 +130,9 @@ def test_access_is_changed_where_it_is_named(roost: Command, running: str, tmp_p
     roost("endpoint", "update", running, "inside", "--jwks-uri", f"{ISSUER}/keys")
     assert access(roost, running, "inside")["jwt"]["jwks"] is None
 
-    roost("endpoint", "update", running, "inside", "--token", "--rate-limit", "none")
+    closed = roost("endpoint", "update", running, "inside", "--token", "--rate-limit", "none")
+    assert closed.out == f"access to inside of {running}: token\n"
+    assert f"roost endpoint token create {running} inside TOKEN-NAME" in closed.err
     assert access(roost, running, "inside") == {
         "mode": "token",
         "jwt": None,

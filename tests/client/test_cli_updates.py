@@ -126,14 +126,17 @@ def test_a_version_that_is_only_recorded_waits_for_a_restart(roost: Command, run
         f"  or step by step: roost canary start {running} --to 2",
     ]
     assert "recorded; `roost restart" in roost("inspect", running).out
-    assert roost("restart", running).out == f"{running} is active\n"
+    assert notes(roost, running)[2] == "recorded, not applied"
+    assert in_ps(roost, running)[3:6] == ["1", "(latest", "2)"]
+    assert roost("restart", running).out == f"{running} is active, version 2 serves\n"
+    assert notes(roost, running)[2] == ""
     assert inspect(roost, running)["endpoints"][0]["version"] == 2
 
 
 def test_deploy_to_a_pinned_endpoint_says_so_and_how_to_let_it_follow(roost: Command, running: str) -> None:
     roost("endpoint", "update", running, "--version", "1")
     out = roost("deploy", running, "-e", "A=2").out
-    assert "version 2 is made, but DEFAULT should serve version 1" in out
+    assert "version 2 is made, but DEFAULT is pinned to version 1" in out
     command = out.splitlines()[-1].split()
     assert command == ["roost", "endpoint", "update", running, "DEFAULT", "--latest"]
     assert roost(*command[1:]).out.startswith(f"{running}: version 2 serves; version 1 stays ready")
@@ -143,7 +146,7 @@ def test_a_version_recorded_beside_a_pinned_endpoint_is_not_promised_by_a_restar
     roost("endpoint", "update", running, "--version", "1")
     lines = roost("deploy", running, "--no-apply").out.splitlines()
     assert lines[1:] == [
-        "version 2 is recorded, but DEFAULT should serve version 1; let it serve that with",
+        "version 2 is recorded, but DEFAULT is pinned to version 1; to let it serve version 2:",
         f"  roost endpoint update {running} DEFAULT --version 2",
         f"  or step by step: roost canary start {running} --to 2",
     ]
@@ -166,6 +169,22 @@ def test_deploy_to_a_stopped_runtime_says_how_to_start_it(roost: Command, runnin
     assert roost("deploy", running).out == f"{running} is stopped; `roost boot {running}` starts version 2\n"
     roost("boot", running)
     assert inspect(roost, running)["endpoints"][0]["version"] == 2
+
+
+def test_deploy_to_a_stopped_runtime_whose_endpoint_is_pinned_promises_nothing_of_a_boot(
+    roost: Command, running: str
+) -> None:
+    roost("endpoint", "update", running, "--version", "1")
+    roost("shutdown", running)
+    for options in ((), ("--no-apply",)):
+        first, why, how = roost("deploy", running, *options).out.splitlines()
+        assert (first, "is made, but DEFAULT is pinned to version 1" in why) == (f"{running} is stopped", True)
+    roost("boot", running)
+    assert inspect(roost, running)["endpoints"][0]["version"] == 1
+    roost("shutdown", running)
+    roost(*how.split()[1:])
+    roost("boot", running)
+    assert inspect(roost, running)["endpoints"][0]["version"] == 3
 
 
 def test_deploy_without_waiting_says_how_to_follow(roost: Command, running: str) -> None:
@@ -206,6 +225,11 @@ def test_versions_show_what_each_serves(roost: Command, running: str) -> None:
     assert [one["version"] for one in json.loads(roost("versions", running, "--json").out)] == [3, 2, 1]
 
 
+def in_ps(roost: Command, name: str) -> list[str]:
+    """The words of its line."""
+    return next(words for line in roost("ps").out.splitlines() if (words := line.split())[0] == name)
+
+
 def notes(roost: Command, name: str) -> dict[int, str]:
     header, *rows = roost("versions", name).out.splitlines()
     return {int(row.split()[0]): row[header.index("NOTE") :] for row in rows}
@@ -229,6 +253,7 @@ def test_diff_shows_both_values(roost: Command, running: str) -> None:
     roost("deploy", running, "--memory", "512")
     rows = [line.split() for line in roost("diff", running, "3").out.splitlines()]
     assert rows == [["FIELD", "VERSION", "2", "VERSION", "3"], ["resources.memory_mb", "256", "512"]]
+    assert roost("diff", running).out == roost("diff", running, "3").out
     whole = roost("diff", running, "1", "3").out
     assert "runtime_server.env.A" in whole and "resources.memory_mb" in whole
     back = json.loads(roost("diff", running, "3", "1", "--json").out)

@@ -166,6 +166,14 @@ def test_what_took_less_than_is_counted_is_not_shown_as_nothing(value: float, sh
     assert output.milliseconds(value) == shown
 
 
+def test_where_nothing_failed_no_chart_of_errors_is_drawn() -> None:
+    points = [TrafficPoint(BEGIN, 3.0, 0.0, 1.0, 2.0, 3.0)]
+    endpoints = [EndpointMetrics("e", "DEFAULT", 1, points)]
+    drawn = metric.drawn(Metrics(BEGIN, BEGIN + timedelta(seconds=10), 10, [], endpoints))
+    place = drawn.index("errors   now 0 %, most 0 %")
+    assert drawn[place + 1 : place + 3] == ["", "p95   now 2 ms, most 2 ms"]
+
+
 def test_the_chart_of_short_answers_begins_at_nothing() -> None:
     points = [TrafficPoint(BEGIN, 3.0, 0.0, 0.0, 0.0, 0.0)]
     endpoints = [EndpointMetrics("e", "DEFAULT", 1, points)]

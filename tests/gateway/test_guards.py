@@ -178,6 +178,14 @@ async def test_claims_must_be_there_with_a_value_that_is_asked_for(call):
             assert f"claim:{claim}" in detail
 
 
+async def test_a_deleted_token_is_told_from_one_whose_claims_are_not_allowed(call):
+    for must_expire, told in ((False, "its token is none of this endpoint's, or was deleted"), (True, "claim:sid")):
+        guard = guarded(claims=(("sid", ("made",)),), must_expire=must_expire)
+        assert (await call(guard, bearer(sid="made"))).status_code == 200
+        status, reason, detail = refused(await call(guard, bearer(sid="gone")))
+        assert (status, reason, told in detail) == (403, "forbidden", True)
+
+
 async def test_every_claim_must_be_there(call):
     guard = guarded(claims=(("role", ("admin",)), ("level", (1,))))
     assert (await call(guard, bearer(role="admin", level=1))).status_code == 200

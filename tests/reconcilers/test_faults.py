@@ -49,7 +49,7 @@ async def test_a_replica_that_keeps_exiting_is_started_again_ever_later(rig: Rig
 
     said = await eventually(failed_thrice)
     assert [message.rsplit("; ", 1)[1] for message in said[:3]] == [
-        "starting again in 0 s",
+        "starting again at once",
         "starting again in 1 s",
         "starting again in 2 s",
     ]

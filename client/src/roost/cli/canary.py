@@ -78,7 +78,7 @@ def show(
     timeout: Timeout = DAY,
     json: Json = False,
 ) -> None:
-    """Show a canary: weights, requests, errors and 95th percentile of both versions, and what it waits for.
+    """Show how a canary stands: both versions' requests, errors and 95th percentile.
 
     roost {} hello
     roost {} hello --watch

@@ -15,27 +15,26 @@ if TYPE_CHECKING:
 
 def sentence(canary: CanaryState, runtime: str) -> str:
     """How it stands, in a line, and what to do next."""
-    status = output.status(canary.status.replace("_", " "))
-    message = f": {canary.message}" if canary.message else ""
+    word, message = canary.status.replace("_", " "), canary.message or ""
+    told, status = f"canary of {runtime} to version {canary.to_version}", output.status(word)
     if canary.has_ended:
-        return f"canary of {runtime} to version {canary.to_version} {status}{message}"
-    told = f"canary of {runtime} to version {canary.to_version} {status} at {canary.weight} %"
-    return (
-        f"{told}{message if canary.status == 'running' else ''}; follow it with `roost canary show {runtime} --watch`"
-    )
+        return f"{told} {message}" if message.startswith(word) else f"{told} {status}: {message}"
+    where = f"{', on the way to' if canary.step_since is None else ' at'} {canary.weight} %"
+    waits = f": {message}" if message and canary.status == "running" and canary.step_since else ""
+    return f"{told} is {status}{where}{waits}; follow it with `roost canary show {runtime} --watch`"
 
 
 def text(canary: CanaryState, runtime: str) -> str:
     """All about it, in lines."""
     steps = ", ".join(f"[{step}]" if at == canary.step else str(step) for at, step in enumerate(canary.steps))
-    slower, failing = f"{canary.max_p95_ratio:g} times as slow", f"{canary.max_error_rate:.3%}".replace(".000", "")
+    slower, failing = f"{canary.max_p95_ratio:g} times as long", f"{100 * canary.max_error_rate:.4g} %"
     asked = f" and {canary.min_requests} requests" if canary.min_requests else ""
     lines = [
         ("canary", canary.id),
         ("of", f"{runtime}, endpoint {canary.endpoint}"),
         ("status", output.status(canary.status.replace("_", " "))),
         ("steps", f"{steps} %, each {canary.interval_seconds:g} s{asked} or more"),
-        ("allowed", f"{failing} of the requests may fail, 95 % of them may be {slower}"),
+        ("allowed", f"{failing} of the requests may fail; their 95th percentile may be {slower}"),
         ("now" if not canary.has_ended else "ended", doing(canary)),
     ]
     head = [f"{name.ljust(10)}{value}" for name, value in lines]
@@ -49,14 +48,14 @@ def doing(canary: CanaryState) -> str:
     if canary.step_since is None:
         return f"on the way to {canary.weight} %"
     left = canary.step_since + timedelta(seconds=canary.interval_seconds) - datetime.now(UTC)
-    return f"at {canary.weight} %, the next step comes in {max(0, round(left.total_seconds()))} s if all goes well"
+    return f"the next step comes in {max(0, round(left.total_seconds()))} s if all goes well"
 
 
 _HEADERS = ("VERSION", "WEIGHT", "REQUESTS", "FAILED", "P95")
 
 
 def _row(figures: CanaryFigures, which: str) -> tuple[str, ...]:
-    failed = f"{figures.errors} ({figures.error_rate:.1%})"
+    failed = f"{figures.errors} ({output.percent(100 * figures.error_rate)})"
     p95 = "-" if figures.p95_ms is None else output.milliseconds(figures.p95_ms)
     return f"{figures.version} ({which})", f"{figures.weight} %", str(figures.requests), failed, p95
 

@@ -13,7 +13,7 @@ Pin = Annotated[int | None, typer.Option("--version", metavar="N", help="Pin it 
 
 
 def list_(ctx: typer.Context, name: Name, json: Json = False) -> None:
-    """List a runtime's endpoints: what each serves, should serve and keeps ready, and who may call it.
+    """List a runtime's endpoints: what each serves, and who may call it.
 
     roost {} hello
     """
@@ -148,9 +148,9 @@ def update(
                 wait=not no_wait,
                 timeout=timeout,
             )
-    _say(after, runtime.name, json)
+    _say(after, runtime.name, json, is_moved=rule is None or version is not None or latest or bool(split) or default)
     if rule is not None and not json:
-        print(f"  access   {serving.access(after)}")
+        _say_access(runtime.name, found, after)
 
 
 def start(
@@ -211,11 +211,19 @@ def _refuse_nothing(ctx: typer.Context) -> None:
         raise typer.BadParameter("say what to change, such as --version N or --token", param_hint="OPTIONS")
 
 
-def _say(endpoint: Endpoint, name: str, as_json: bool) -> None:
+def _say_access(name: str, before: Endpoint, after: Endpoint) -> None:
+    print(f"access to {after.name} of {name}: {serving.access(after)}")
+    if after.access["mode"] == "token" != before.access["mode"]:
+        output.note(f"it needs a token now: roost endpoint token create {name} {after.name} TOKEN-NAME")
+
+
+def _say(endpoint: Endpoint, name: str, as_json: bool, *, is_moved: bool = True) -> None:
+    """`is_moved`: what it serves may be another than before."""
     if as_json:
         output.emit(endpoint)
         return
-    print(serving.sentence(name, endpoint))
+    if is_moved:
+        print(serving.sentence(name, endpoint))
     if endpoint.message:
         again = f"it is tried again and again, see `roost endpoint get {name} {endpoint.name}`"
         output.note(f"roost: warning: {endpoint.message}; {again}")

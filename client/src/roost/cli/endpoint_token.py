@@ -52,6 +52,9 @@ def list_(ctx: typer.Context, name: Name, endpoint: EndpointName, json: Json = F
     if json:
         output.emit(found)
         return
+    if not found:
+        output.note(f"no tokens; `roost endpoint token create {name} {endpoint} TOKEN-NAME` makes one")
+        return
     rows = [(one.name, one.id, output.age(one.created_at), _until(one.expires_at)) for one in found]
     output.table(("TOKEN", "ID", "AGE", "EXPIRES"), rows)
 

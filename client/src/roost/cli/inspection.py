@@ -17,10 +17,10 @@ def say_created(runtime: "Runtime") -> None:
         return
     replicas = runtime.list_replicas()
     took = f" after {max(sum(one.phases.values()) for one in replicas):.1f} s" if replicas else ""
-    answers = runtime.get_config().get("health") is not None
+    health = runtime.get_config().get("health")
     print(f"{name} is {output.status(runtime.status)}{took}")
     steps = [
-        ("call it", f"roost call {name} /" if answers else ""),
+        ("call it", f"roost call {name} {health['path']}" if health else ""),
         ("go inside", f"roost exec {name} -- sh -c 'id; ls'"),
     ]
     output.pairs([("", ""), ("  url", runtime.alias_url or runtime.url), *((f"  {what}", how) for what, how in steps)])

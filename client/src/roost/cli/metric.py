@@ -46,11 +46,16 @@ def metrics(
 def drawn(found: Metrics) -> list[str]:
     """The charts, one under the other, and their times."""
     steps = _steps(found)
-    charts = [plot.chart(title, values, show) for title, values, show in _values(found, steps)]
+    charts = [_chart(title, values, show) for title, values, show in _values(found, steps)]
     lines = [line for chart in charts for line in ([*chart, ""] if chart else [])]
     if not lines:
         return ["nothing was measured in that time"]
     return [*lines[:-1], plot.axis(found.since, found.until, len(steps))]
+
+
+def _chart(title: str, values: Sequence[float | None], show: Callable[[float], str]) -> list[str]:
+    lines = plot.chart(title, values, show)
+    return lines if title != "errors" or any(values) else lines[:1]
 
 
 def _steps(found: Metrics) -> list[int]:

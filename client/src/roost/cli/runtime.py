@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roost.cli import inputs, inspection, output, progress, running, session
+from roost.cli import inputs, inspection, output, progress, running, serving, session
 from roost.cli.options import Json, Name, Names, NoWait, PasswordStdin, RegistryUser, Timeout
 from roost.config import BUILTIN, RuntimeConfig
 from roost.errors import NotFoundError
@@ -116,7 +116,16 @@ def _print_runtimes(found: "list[Runtime]", *, all_shown: bool) -> None:
 def _row(one: "Runtime") -> tuple[str, ...]:
     told = f"{one.status} ({one.reason})" if one.reason else one.status
     ready = f"{one.replicas.ready}/{one.replicas.wanted}"
-    return one.name, told, ready, str(one.version), output.age(one.created_at), one.alias_url or one.url
+    return one.name, told, ready, _versions(one), output.age(one.created_at), one.alias_url or one.url
+
+
+def _versions(one: "Runtime") -> str:
+    """What its own URL leads to, and the latest where that is another: "3", "3 (latest 4)", "2,3"."""
+    live = [share.version for share in serving.default_of(one).live]
+    if not live:
+        return str(one.version)
+    told = ",".join(str(version) for version in live)
+    return told if one.version in live else f"{told} (latest {one.version})"
 
 
 def get(ctx: typer.Context, name: Name, json: Json = False) -> None:
@@ -168,7 +177,13 @@ def _bring(
         for name in names:
             runtime = getattr(client.runtimes.get(name), verb)(wait=False)
             progress.follow(runtime, doing, no_wait, timeout, json)
-            output.emit_line(runtime) if json else print(f"{runtime.name} is {output.status(runtime.status)}")
+            output.emit_line(runtime) if json else print(_became(runtime, verb))
+
+
+def _became(runtime: "Runtime", verb: str) -> str:
+    told = f"{runtime.name} is {output.status(runtime.status)}"
+    live = serving.default_of(runtime).live
+    return f"{told}, version {live[0].version} serves" if verb == "restart" and len(live) == 1 else told
 
 
 def delete(

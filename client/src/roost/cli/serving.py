@@ -26,8 +26,19 @@ def live(endpoint: Endpoint) -> str:
 def aim(endpoint: Endpoint) -> str:
     """What it should serve."""
     if endpoint.split:
-        return "split " + ",".join(f"{one.version}={one.weight}" for one in endpoint.split)
+        return f"split {_weights(endpoint)}"
     return f"version {endpoint.target_version}" if endpoint.pinned else "the latest"
+
+
+def _weights(endpoint: Endpoint) -> str:
+    return ",".join(f"{one.version}={one.weight}" for one in endpoint.split or [])
+
+
+def does_not_follow(endpoint: Endpoint) -> str:
+    """Why later versions do not reach it: "DEFAULT is pinned to version 1"; empty where they do."""
+    if endpoint.split:
+        return f"{endpoint.name} is split {_weights(endpoint)}"
+    return f"{endpoint.name} is pinned to version {endpoint.target_version}" if endpoint.pinned else ""
 
 
 def kept(endpoint: Endpoint) -> str:
@@ -37,11 +48,11 @@ def kept(endpoint: Endpoint) -> str:
     return f"version {endpoint.kept.version} for {_left(endpoint.kept.until)}"
 
 
-def _left(until: datetime) -> str:
+def _left(until: datetime, minutes: str = "minutes") -> str:
     seconds = max(0, round((until - datetime.now(UTC)).total_seconds()))
     if seconds >= 90:
-        return f"{round(seconds / 60)} minutes"
-    return "1 second" if seconds == 1 else f"{seconds} seconds"
+        return f"{round(seconds / 60)} {minutes}"
+    return f"{seconds} s"
 
 
 def access(endpoint: Endpoint) -> str:
@@ -68,17 +79,22 @@ def claims(endpoint: Endpoint) -> list[tuple[str, str]]:
     return [("audience", " or ".join(jwt.get("audiences") or [])), ("claims", asked)]
 
 
+def serves(name: str, endpoint: Endpoint) -> str:
+    """ "hello: version 2 serves", "canary of hello: version 1 serves 90 %, version 2 serves 10 %"."""
+    told = f"{endpoint.name} of {name}" if not endpoint.default else name
+    if endpoint.status not in ("active", "updating") or not endpoint.live:
+        return f"{told} is {output.status(endpoint.status)}"
+    shares = [f"version {one.version} serves {one.weight} %" for one in endpoint.live]
+    return f"{told}: " + (", ".join(shares) if len(shares) > 1 else f"{live(endpoint)} serves")
+
+
 def sentence(name: str, endpoint: Endpoint) -> str:
     """What an endpoint of the runtime of this name serves now, with what can be gone back to."""
-    told = f"{endpoint.name} of {name}" if not endpoint.default else name
-    if endpoint.status not in ("active", "updating"):
-        return f"{told} is {output.status(endpoint.status)}"
-    word = "serve" if len(endpoint.live) > 1 else "serves"
-    if endpoint.kept is None:
-        return f"{told}: {live(endpoint)} {word}"
+    if endpoint.kept is None or endpoint.status not in ("active", "updating"):
+        return serves(name, endpoint)
     back = f"roost rollback {name}" + ("" if endpoint.default else f" --endpoint {endpoint.name}")
     staying = f"version {endpoint.kept.version} stays ready for {_left(endpoint.kept.until)}"
-    return f"{told}: {live(endpoint)} {word}; {staying}: `{back}`"
+    return f"{serves(name, endpoint)}; {staying}: `{back}`"
 
 
 def base(runtime: "Runtime") -> str | None:
@@ -108,5 +124,11 @@ def table(endpoints: Sequence[Endpoint]) -> None:
 
 
 def _row(one: Endpoint) -> tuple[str, ...]:
+    """All but the URL fits into a narrow terminal."""
     name = f"{one.name} (default)" if one.default else one.name
-    return name, one.status, live(one), aim(one), kept(one) or "-", access(one), one.url
+    kept_ready = f"{one.kept.version} for {_left(one.kept.until, minutes='min')}" if one.kept else "-"
+    return name, one.status, _short(live(one)), _short(aim(one)), kept_ready, access(one), one.url
+
+
+def _short(phrase: str) -> str:
+    return phrase.removeprefix("version ").removeprefix("the ").removeprefix("split ")

@@ -52,13 +52,20 @@ def _look(client: "Roost", name: str | None, json: bool) -> Callable[[], None]:
     """What to print, found out before the screen is cleared."""
     if name is None:
         found = sorted(client.runtimes.figures(), key=lambda one: (-one.cpu_cores, one.name))
-        return lambda: output.emit(found) if json else output.table(HEADERS, [_row(one) for one in found])
+        return lambda: output.emit(found) if json else _list(found)
     runtime = client.runtimes.get(name)
     last = runtime.metrics(since=LAST, step_seconds=1)
     if json:
         return lambda: output.emit(last)
     there = {one.id for one in runtime.list_replicas()}
     return lambda: _show([one for one in last.replicas if one.replica_id in there], last.endpoints)
+
+
+def _list(found: Sequence[RuntimeFigures]) -> None:
+    if found:
+        output.table(HEADERS, [_row(one) for one in found])
+    else:
+        output.note("no runtimes; `roost run` starts one")
 
 
 def _row(one: RuntimeFigures) -> tuple[str, ...]:

@@ -137,10 +137,11 @@ def _put(runtime: "Runtime", config: RuntimeConfig, told: str | None, *, no_appl
 
 def _say_deployed(runtime: "Runtime") -> None:
     name, number, default = runtime.name, runtime.version, serving.default_of(runtime)
-    if runtime.status == "stopped":
+    held = serving.does_not_follow(default)
+    if runtime.status == "stopped" and not held:
         print(f"{name} is {output.status('stopped')}; `roost boot {name}` starts version {number}")
-    elif runtime.applied_version != number or default.pinned or default.split:
-        print(serving.sentence(name, default))
+    elif runtime.applied_version != number or held:
+        print(serving.serves(name, default))
         print(_way_to_serve(runtime, default))
     elif runtime.status == "active":
         print(serving.sentence(name, default))
@@ -155,14 +156,15 @@ def _way_to_serve(runtime: "Runtime", default: Endpoint) -> str:
     if _is_in_canary(runtime, default):
         made = "recorded" if is_recorded else "made"
         return f"version {number} is {made}; a canary moves the traffic now, see `roost canary show {name}`"
-    if not default.pinned and not default.split:
+    held = serving.does_not_follow(default)
+    if not held:
         return f"version {number} is recorded; `roost restart {name}` applies it\n{steps}"
     update = f"  roost endpoint update {name} {default.name}"
-    told = f"but {default.name} should serve {serving.aim(default)}; let it"
-    if not is_recorded:
-        return f"version {number} is made, {told} follow with\n{update} --latest"
-    return f"version {number} is recorded, {told} serve that with\n{update} --version {number}" + (
-        "" if default.split else f"\n{steps}"
+    if not is_recorded or runtime.status == "stopped":
+        return f"version {number} is made, but {held}; to let it follow the latest:\n{update} --latest"
+    return (
+        f"version {number} is recorded, but {held}; to let it serve version {number}:\n{update} --version {number}"
+        + ("" if default.split else f"\n{steps}")
     )
 
 

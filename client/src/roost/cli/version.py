@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def versions(ctx: typer.Context, name: Name, json: Json = False) -> None:
-    """List a runtime's versions, newest first, with the endpoints that they serve and those that keep them ready.
+    """List a runtime's versions, newest first, with the endpoints that serve each or keep it ready.
 
     NOTE says which did not start, and which an endpoint or a canary left again, as long as there are events of it.
 
@@ -28,7 +28,7 @@ def versions(ctx: typer.Context, name: Name, json: Json = False) -> None:
     if json:
         output.emit(found)
         return
-    notes = version_story.outcomes(reversed(happened))
+    notes = {**_recorded(runtime), **version_story.outcomes(reversed(happened))}
     rows = [(*_row(runtime, one), notes.get(one.version, "")) for one in found]
     output.table(("VERSION", "SERVES", "IMAGE", "SIZE", "AGE", "NOTE"), rows)
 
@@ -39,6 +39,12 @@ def _row(runtime: "Runtime", one: Version) -> tuple[str, ...]:
     told = [word for endpoint in runtime.endpoints for word in _share(endpoint, one.version)]
     image = one.config["build"]["source"]["ref"]
     return str(one.version), ", ".join(told) or "-", image, size, output.age(one.created_at)
+
+
+def _recorded(runtime: "Runtime") -> dict[int, str]:
+    later = range(runtime.applied_version + 1, runtime.version + 1)
+    served = {share.version for endpoint in runtime.endpoints for share in endpoint.live}
+    return {version: "recorded, not applied" for version in later if version not in served}
 
 
 def _share(endpoint: Endpoint, version: int) -> list[str]:
@@ -53,20 +59,22 @@ def _share(endpoint: Endpoint, version: int) -> list[str]:
 def diff(
     ctx: typer.Context,
     name: Name,
-    version: Annotated[int, typer.Argument(metavar="N", help="A version.", min=1)],
+    version: Annotated[int | None, typer.Argument(metavar="N", help="A version. Default: the latest.", min=1)] = None,
     other: Annotated[
         int | None, typer.Argument(metavar="M", help="A later one. Default: N against the one before.", min=1)
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show what changed in a runtime's configuration from version N to version M, or what version N changed.
+    """Show what a version changed in a runtime's configuration, or what differs between two.
 
+    roost {} hello
     roost {} hello 3
     roost {} hello 1 3
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        number, before = (version, max(1, version - 1)) if other is None else (other, version)
+        first = version or runtime.version
+        number, before = (first, max(1, first - 1)) if other is None else (other, first)
         found = runtime.diff_versions(number, before)
     if json:
         output.emit(found)

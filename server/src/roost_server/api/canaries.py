@@ -49,7 +49,7 @@ class StartCanary(BaseModel):
 
 class Figures(BaseModel):
     version: int
-    weight: int = Field(description="Percent of the requests that it serves now.")
+    weight: int = Field(description="Percent of the requests that it serves, or that it had when the canary ended.")
     requests: int
     errors: int
     error_rate: float = Field(description="Between 0 and 1; 0 without requests.")
@@ -83,8 +83,10 @@ def _shown(view: CanaryView) -> Canary:
     row = view.canary
     judged = row.judged or NOTHING
 
+    weights = row.outcome if row.has_ended else view.endpoint.live
+
     def figures(version: int, counts: Counts) -> Figures:
-        return Figures(version=version, weight=view.endpoint.live.get(version, 0), **canary_moves.figures(counts))
+        return Figures(version=version, weight=weights.get(version, 0), **canary_moves.figures(counts))
 
     names = ("id", "endpoint_id", "from_version", "to_version", "interval_seconds", "max_error_rate", "max_p95_ratio")
     more = ("min_requests", "status", "message", "step", "weight", "step_since", "revision", "created_at", "updated_at")

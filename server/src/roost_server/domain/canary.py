@@ -113,6 +113,11 @@ class Canary:
         return {version: weight for version, weight in both if weight}
 
     @property
+    def outcome(self) -> Weights:
+        """What the two versions had when it ended."""
+        return {self.to_version if self.status == CanaryStatus.SUCCEEDED else self.from_version: 100}
+
+    @property
     def terms(self) -> Terms:
         return Terms(self.steps, self.interval_seconds, self.max_error_rate, self.max_p95_ratio, self.min_requests)
 

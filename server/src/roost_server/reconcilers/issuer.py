@@ -70,7 +70,7 @@ async def _get(client: httpx.AsyncClient, url: str) -> tuple[dict[str, Any], htt
     except (TimeoutError, httpx.TimeoutException):
         _cannot(url, f"it did not answer within {TIMEOUT_SECONDS:g} seconds")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        _cannot(url, str(error) or type(error).__name__)
+        _cannot(url, re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__)
 
 
 async def _refuse_link_local(url: str) -> None:

@@ -48,7 +48,7 @@ async def fail(parts: Parts, work: Work, reason: str | None, message: str, *, re
     failures = 0 if steady else work.failures
     delay = back_off_seconds(failures)
     REPLICA_FAILURES.labels(reason or "unknown").inc()
-    again = f"; starting again in {delay:g} s" if restart else ""
+    again = f"; starting again {f'in {delay:g} s' if delay else 'at once'}" if restart else ""
     await move(
         parts,
         work,

@@ -13,11 +13,12 @@ from envoy.extensions.filters.http.rbac.v3 import rbac_pb2 as filter_pb2
 from envoy.type.matcher.v3 import metadata_pb2, number_pb2, regex_pb2, string_pb2, value_pb2
 from envoy.type.v3 import range_pb2
 
+from roost_server.domain import guards
 from roost_server.domain.route import JwtCheck
 from roost_server.gateway.resources import extensions, tokens
 
 FILTER = "roost.claims"
-TOKEN, AUDIENCE, CLAIM, USER = "token", "audience", "claim:", "user:"
+TOKEN, AUDIENCE, KNOWN, CLAIM, USER = "token", "audience", "known", "claim:", "user:"
 """How policies are named."""
 
 ONE_TOKEN = r"[Bb]earer +[A-Za-z0-9_.=-]+ *"
@@ -40,8 +41,13 @@ def per_route(check: JwtCheck) -> Any:
     if check.audiences:
         demands[AUDIENCE] = _any_of(_equals(("aud",), check.audiences))
     for claim, values in check.claims:
-        demands[CLAIM + claim] = _any_of(*_claim(claim, values))
+        demands[_policy_of(claim, check)] = _any_of(*_claim(claim, values))
     return denying_unless(demands)
+
+
+def _policy_of(claim: str, check: JwtCheck) -> str:
+    """Tokens of an endpoint, which need not expire, are told from deleted ones by their id."""
+    return KNOWN if claim == guards.TOKEN_ID and not check.must_expire else CLAIM + claim
 
 
 def denying_unless(demands: dict[str, Any]) -> Any:

@@ -53,6 +53,7 @@ BY_DETAILS: tuple[tuple[str, Reply], ...] = (
     (_policy(claims.TOKEN), _unauthenticated("its token is not alone; send `Authorization: Bearer <token>`")),
     (_policy(claims.AUDIENCE), _unauthenticated("its token is for another audience")),
     (_policy(addresses.ADDRESS), _forbidden("its address is not in a range that this endpoint allows")),
+    (_policy(claims.KNOWN), _forbidden("its token is none of this endpoint's, or was deleted")),
     (_policy(claims.CLAIM), _forbidden("the token's claims are not allowed here (%RESPONSE_CODE_DETAILS%)")),
     (_policy(claims.USER), _forbidden("the token does not name its user (%RESPONSE_CODE_DETAILS%)")),
     (

@@ -162,7 +162,8 @@ def _refusing(unavailable: Unavailable) -> bytes:
 def _body(unavailable: Unavailable) -> str:
     kind = errors.Unavailable
     detail = unavailable.message[:DETAIL_MAX]
-    return json.dumps({"code": kind.code, "detail": detail, "type": kind.type, "reason": unavailable.reason})
+    envelope = {"code": kind.code, "detail": detail, "type": kind.type, "reason": unavailable.reason}
+    return json.dumps(envelope, separators=(",", ":")) + "\n"
 
 
 def _retry_after(seconds: int) -> Any:

@@ -38,8 +38,8 @@ A token in the file is only sent to the url in the file.
 | 3 | not found |
 | 4 | the server, or the gateway, cannot be reached |
 | 5 | it took longer than `--timeout`; the work goes on |
-| 130 | interrupted with Ctrl-C |
-| any | `roost exec` ends with the exit code of the command that it ran |
+| 130 | interrupted with Ctrl-C; what the server was asked for goes on |
+| any | `roost exec` ends with the exit code of the command that it ran, 128 + N when signal N ended it |
 """
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from .conftest import until
 
+pytestmark = pytest.mark.slow
+
 
 def refuses_connections(agent):
     try:

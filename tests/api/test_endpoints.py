@@ -5,12 +5,13 @@ from typing import Any
 
 import httpx
 import pytest
-from support.waiting import eventually
+from roost_server.engines.simulated import FAULT_VARIABLE
 
 from api.envelopes import refused
 
 ENDPOINTS = "/runtimes/agent/endpoints"
 JWT = {"mode": "jwt", "jwt": {"issuer": "https://issuer.example.com"}}
+NEVER_HEALTHY = {FAULT_VARIABLE: "never_healthy"}
 DEEP: list[Any] = []
 for _ in range(500):
     DEEP = [DEEP]
@@ -244,11 +245,19 @@ async def test_an_endpoint_says_why_the_keys_of_its_callers_cannot_be_had(
     http: httpx.AsyncClient, agent: dict[str, Any]
 ) -> None:
     access = {"mode": "jwt", "jwt": {"jwks_uri": "http://127.0.0.1:1/keys"}}
-    made = await http.post("/runtimes/agent/endpoints?wait=30", json={"name": "partners", "access": access})
-    assert made.json()["routed"] is True
+    made = await create(http, "partners", access=access)
+    assert (made["routed"], "cannot fetch keys from http://127.0.0.1:1/keys" in made["message"]) == (True, True)
+    changed = await update(http, "DEFAULT", access={"mode": "jwt", "jwt": {"jwks_uri": "http://127.0.0.1:1/others"}})
+    assert (changed["routed"], "http://127.0.0.1:1/others" in changed["message"]) == (True, True)
 
-    async def told() -> str | None:
-        shown: str | None = (await http.get("/runtimes/agent/endpoints/partners")).json()["message"]
-        return shown
 
-    assert "cannot fetch" in (await eventually(told) or "")
+async def test_a_change_of_access_does_not_wait_for_a_version_that_is_on_its_way(
+    http: httpx.AsyncClient, two: dict[str, Any]
+) -> None:
+    config = {"build": {"source": {"kind": "image", "ref": "hello"}}, "runtime_server": {"env": NEVER_HEALTHY}}
+    await http.put("/runtimes/agent/config", json={"config": config})
+    update_of_the_version = asyncio.create_task(http.get(f"{ENDPOINTS}/DEFAULT?wait=60"))
+    changed = await update(http, "DEFAULT", access={"mode": "token"})
+    assert (changed["status"], changed["routed"], changed["access"]["mode"]) == ("updating", True, "token")
+    assert not update_of_the_version.done()
+    update_of_the_version.cancel()

@@ -37,7 +37,7 @@ async def test_a_command_gives_its_code_and_output(http: httpx.AsyncClient) -> N
     shown = (await run(http, "echo", "hello", "wörld")).json()
     assert (shown["exit_code"], shown["stdout"], shown["stderr"]) == (0, "hello wörld\n", "")
     assert set(shown) == {
-        "exit_code", "stdout", "stderr", "duration_ms", "stdout_truncated", "stderr_truncated", "timed_out",
+        "exit_code", "stdout", "stderr", "duration_ms", "stdout_truncated", "stderr_truncated", "timed_out", "signal",
     }  # fmt: skip
     assert (await run(http, "false")).json()["exit_code"] == 1
     assert (await run(http, "nothing-like-it")).json()["exit_code"] == 127
@@ -58,7 +58,12 @@ async def test_output_beyond_the_limit_is_cut_and_says_so(http: httpx.AsyncClien
 
 async def test_a_command_that_takes_too_long_is_ended(http: httpx.AsyncClient) -> None:
     shown = (await run(http, "sleep", "600", timeout_seconds=0.05)).json()
-    assert (shown["exit_code"], shown["timed_out"]) == (124, True)
+    assert (shown["exit_code"], shown["timed_out"], shown["signal"]) == (124, True, None)
+
+
+async def test_a_command_that_a_signal_ended_says_which(http: httpx.AsyncClient) -> None:
+    shown = (await run(http, "kill", "-15")).json()
+    assert (shown["exit_code"], shown["timed_out"], shown["signal"]) == (143, False, 15)
 
 
 async def test_a_command_runs_in_the_replica_that_is_named(http: httpx.AsyncClient) -> None:

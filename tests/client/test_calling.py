@@ -169,6 +169,7 @@ def test_the_command_calls_like_curl(runtime: Runtime, roost: Command, tmp_path:
     assert (whole["status"], whole["body"]["path"]) == (418, "/refuse")
     assert roost("call", name, "/", "-d", "@/nowhere").code == 2
     assert roost("call", name, "/", "-H", "nonsense").code == 2
+    assert "beyond ASCII" in roost("call", name, "/", "-H", "X-Name: José").err
 
 
 def test_the_command_prints_a_stream_as_it_comes(

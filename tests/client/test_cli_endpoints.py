@@ -74,6 +74,10 @@ def test_an_endpoint_is_split_pinned_and_follows(roost: Command, running: str) -
         (["--jwt-issuer", ISSUER, "--audience", ""], "an audience must not be empty"),
         (["--jwks", "/nowhere"], "cannot read /nowhere"),
         (["--version", "0"], "--version"),
+        (["--no-audience"], "this endpoint asks nobody for a JWT"),
+        (["--jwt-issuer", ISSUER, "--claim", "a=1", "--no-claim"], "choose one of --claim and --no-claim"),
+        ([], "say what to change"),
+        (["--json"], "say what to change"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_names_the_option(
@@ -128,6 +132,28 @@ def test_access_is_changed_where_it_is_named(roost: Command, running: str, tmp_p
     }
     roost("endpoint", "update", running, "inside", "--public")
     assert access(roost, running, "inside")["mode"] == "public"
+
+
+def test_audiences_and_claims_are_taken_away(roost: Command, running: str) -> None:
+    roost("endpoint", "update", running, "--jwt-issuer", ISSUER, "--audience", "a", "--claim", "plan=gold")
+    assert roost("endpoint", "update", running, "--no-audience").code == 0
+    jwt = access(roost, running)["jwt"]
+    assert (jwt["issuer"], jwt["audiences"], jwt["required_claims"]) == (ISSUER, [], {"plan": "gold"})
+    assert roost("endpoint", "update", running, "--no-claim", "--audience", "b").code == 0
+    jwt = access(roost, running)["jwt"]
+    assert (jwt["issuer"], jwt["audiences"], jwt["required_claims"]) == (ISSUER, ["b"], {})
+
+
+def test_an_issuer_without_keys_is_warned_of(roost: Command, running: str) -> None:
+    nowhere = "http://127.0.0.1:9/keys"
+    told = f"roost: warning: cannot fetch keys from {nowhere}: "
+    ended = roost("endpoint", "update", running, "--jwks-uri", nowhere)
+    assert (ended.code, ended.err.startswith(told)) == (0, True)
+    assert f"see `roost endpoint get {running} DEFAULT`" in ended.err
+    made = roost("endpoint", "create", running, "partners", "--jwks-uri", nowhere)
+    assert (made.code, made.err.startswith(told)) == (0, True)
+    ended = roost("endpoint", "update", running, "--public", "--json")
+    assert (ended.err, json.loads(ended.out)["message"]) == ("", None)
 
 
 def test_whose_tokens_must_be_said(roost: Command, running: str) -> None:

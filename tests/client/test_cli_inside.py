@@ -49,6 +49,12 @@ def test_exec_says_when_it_cut_or_killed(roost: Command, hello: str) -> None:
     assert "killed after 0.1 s" in killed.err
 
 
+def test_exec_says_which_signal_ended_the_command(roost: Command, hello: str) -> None:
+    killed = roost("exec", hello, "--", "kill", "-9")
+    assert (killed.code, killed.out, killed.err) == (137, "", "roost: the command was killed by signal 9\n")
+    assert json.loads(roost("exec", hello, "--json", "--", "kill", "-9").out)["signal"] == 9
+
+
 def test_exec_in_json(roost: Command, hello: str) -> None:
     ended = roost("exec", hello, "--json", "--", "false")
     assert ended.code == 1

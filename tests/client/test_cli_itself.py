@@ -20,6 +20,15 @@ def test_what_is_not_found_exits_with_3(roost: Command) -> None:
     assert ended.err == 'roost: cannot find runtime "nobody"\n  hint: see which there are with `roost ps -a`\n'
 
 
+@pytest.mark.parametrize("word", ["", ".", ".."])
+def test_no_name_reaches_another_path(roost: Command, name: str, word: str) -> None:
+    roost("run", "--name", name)
+    for command in (["inspect"], ["rm"], ["endpoint", "delete", name], ["endpoint", "get", name], ["image", "rm"]):
+        ended = roost(*command, word)
+        assert (ended.code, ended.err) == (1, f'roost: cannot ask for "{word}": nothing has that name\n')
+    assert roost("inspect", name).code == 0
+
+
 def test_errors_in_json_are_the_envelope(roost: Command) -> None:
     ended = roost("inspect", "nobody", "--json")
     envelope = json.loads(ended.err)

@@ -100,6 +100,7 @@ def test_a_run_that_takes_too_long_exits_with_5(roost: Command, name: str) -> No
         (["--memory", "lots"], 'write "lots" as MiB'),
         (["--cpus", "many"], "'--cpus'"),
         (["--env", "=x"], 'write "=x" as KEY=VALUE'),
+        (["--env", "NOT_SET_HERE"], "invalid value for --env NOT_SET_HERE: NOT_SET_HERE is not set here"),
         (["--label", "x"], 'write "x" as KEY=VALUE'),
         (["--env-file", "/nowhere"], "cannot read /nowhere: No such file"),
         (["--file", "/nowhere"], "cannot read /nowhere: No such file"),
@@ -107,6 +108,11 @@ def test_a_run_that_takes_too_long_exits_with_5(roost: Command, name: str) -> No
         (["--registry-password-stdin"], "give --registry-username too"),
         (["--registry-username", "me"], "pipe the password in"),
         (["--bogus"], "no such option: --bogus"),
+        (["--command", "sh -c 'x"], "invalid value for --command: cannot read sh -c 'x: no closing quotation"),
+        (
+            ["hello", "--", "-v"],
+            '"hello" lacks its option, such as --image hello; arguments of the agent stand after --',
+        ),
     ],
 )
 def test_wrong_usage_of_run_exits_with_2_and_names_the_option(roost: Command, options: list[str], told: str) -> None:
@@ -135,6 +141,7 @@ def test_an_empty_list_says_how_to_begin(roost: Command) -> None:
     assert (ended.code, ended.out) == (0, "")
     assert "`roost run` starts one" in ended.err
     assert roost("ps", "--label", "story=nobody", "--json").out == "[]\n"
+    assert 'write "story" as KEY=VALUE' in roost("ps", "--label", "story").err
     assert roost("ps", "--label", "story=nobody", "-q").out == ""
 
 

@@ -42,10 +42,40 @@ def test_deploy_says_what_serves_and_how_to_go_back(roost: Command, running: str
     assert (after["resources"]["cpu_cores"], after["resources"]["memory_mb"]) == (0.5, 256)
 
 
+def test_deploy_of_a_variable_without_a_value_makes_no_version(roost: Command, running: str) -> None:
+    ended = roost("deploy", running, "--env", "NOT_SET_HERE")
+    assert (ended.code, ended.out) == (2, "")
+    assert "invalid value for --env NOT_SET_HERE: NOT_SET_HERE is not set here" in ended.err
+    assert inspect(roost, running)["version"] == 1
+
+
+def test_a_word_without_its_option_is_not_taken_for_an_argument(roost: Command, running: str) -> None:
+    ended = roost("deploy", running, "hello:v2")
+    assert (ended.code, '"hello:v2" lacks its option' in ended.err) == (2, True)
+    assert inspect(roost, running)["version"] == 1
+
+
 def test_deploy_creates_what_is_not_there(roost: Command, name: str) -> None:
     ended = roost("deploy", name, "--image", "hello", "--json", "--", "--debug")
     assert (ended.code, json.loads(ended.out)["status"]) == (0, "active")
     assert config(roost, name)["process"]["args"] == ["--debug"]
+
+
+def test_what_builds_on_the_latest_says_so_while_another_version_serves(roost: Command, running: str) -> None:
+    roost("deploy", running, "-e", "A=2")
+    roost("rollback", running)
+    hint = (
+        "roost: this builds on version {}, the latest, while DEFAULT serves version 1; "
+        f"to build on what serves: roost deploy {running} --from-version 1\n"
+    )
+    assert roost("deploy", running, "-e", "C=3").err == hint.format(2)
+    assert roost("scale", running, "--min", "1").err == hint.format(3)
+    assert roost("config", "set", running, "resources.memory_mb=128").err == hint.format(4)
+    assert roost("deploy", running, "--json").err == roost("scale", running).err == ""
+    assert roost("deploy", running, "--from-version", "1", "-e", "C=3").err == ""
+    assert config(roost, running)["runtime_server"]["env"] == {"A": "1", "B": "1", "C": "3"}
+    roost("endpoint", "update", running, "--latest")
+    assert roost("deploy", running, "-e", "C=4").err == ""
 
 
 @pytest.mark.parametrize("option", [["--from-version", "1"], ["--no-apply"]])
@@ -176,6 +206,24 @@ def test_versions_show_what_each_serves(roost: Command, running: str) -> None:
     assert [one["version"] for one in json.loads(roost("versions", running, "--json").out)] == [3, 2, 1]
 
 
+def notes(roost: Command, name: str) -> dict[int, str]:
+    header, *rows = roost("versions", name).out.splitlines()
+    return {int(row.split()[0]): row[header.index("NOTE") :] for row in rows}
+
+
+def test_versions_tell_what_became_of_those_that_do_not_serve(roost: Command, running: str) -> None:
+    roost("deploy", running, "-e", f"{FAULT}=exits_at_once")
+    roost("deploy", running, "--from-version", "1")
+    assert notes(roost, running) == {3: "", 2: "did not start: exited with code 1", 1: ""}
+    roost("rollback", running)
+    assert notes(roost, running)[3] == "DEFAULT went back to version 1"
+    roost("canary", "start", running, "--to", "3")
+    roost("canary", "abort", running)
+    assert notes(roost, running)[3].startswith("canary of DEFAULT: aborted by admin at 5 %")
+    roost("endpoint", "update", running, "--version", "3")
+    assert notes(roost, running) == {3: "", 2: "did not start: exited with code 1", 1: ""}
+
+
 def test_diff_shows_both_values(roost: Command, running: str) -> None:
     roost("deploy", running, "-e", "A=2")
     roost("deploy", running, "--memory", "512")
@@ -187,7 +235,8 @@ def test_diff_shows_both_values(roost: Command, running: str) -> None:
     assert back["changes"]["resources.memory_mb"] == {"was": 512, "now": 256}
     same = roost("diff", running, "1")
     assert (same.out, same.err) == ("", "version 1 has the configuration of version 1\n")
-    assert roost("diff", running, "9").code == 3
+    missing = roost("diff", running, "9")
+    assert (missing.code, "cannot find version 9 " in missing.err) == (3, True)
 
 
 def test_scale_changes_and_shows_how_many_run(roost: Command, running: str) -> None:

@@ -47,6 +47,15 @@ def test_a_version_is_recorded_and_applied_by_a_restart(runtime: Runtime) -> Non
     assert (runtime.applied_version, runtime.stale, runtime.endpoints[0].version) == (2, False, 2)
 
 
+def test_who_may_call_changes_also_while_the_latest_version_does_not_start(runtime: Runtime) -> None:
+    with pytest.raises(RuntimeFailed):
+        change(runtime, **{FAULT: "exits_at_once"})
+    changed = runtime.update_endpoint("DEFAULT", access={"mode": "token"})
+    assert (changed.status, changed.routed, changed.access["mode"]) == ("error", True, "token")
+    with pytest.raises(RuntimeFailed):
+        runtime.update_endpoint("DEFAULT", follow=True)
+
+
 def test_a_restart_replaces_every_replica(runtime: Runtime) -> None:
     before = {one.id for one in runtime.list_replicas()}
     runtime.restart()

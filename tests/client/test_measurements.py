@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from roost import AsyncRoost, NotFoundError, Roost, Runtime, ValidationError
-from roost.cli import metric, plot
+from roost.cli import metric, output, plot
 from roost.models import EndpointMetrics, Metrics, ReplicaMetrics, TrafficPoint, UsagePoint
 from support.installation import until
 
@@ -159,3 +159,16 @@ def test_charts_join_replicas_and_versions() -> None:
         "p95   now 1.5 s, most 1.5 s",
     ]
     assert drawn[-1].endswith("12:00 UTC") and drawn[-1].strip().startswith("└12:00")
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.0, "<1 ms"), (0.4, "<1 ms"), (1.0, "1 ms"), (1500.0, "1.5 s")])
+def test_what_took_less_than_is_counted_is_not_shown_as_nothing(value: float, shown: str) -> None:
+    assert output.milliseconds(value) == shown
+
+
+def test_the_chart_of_short_answers_begins_at_nothing() -> None:
+    points = [TrafficPoint(BEGIN, 3.0, 0.0, 0.0, 0.0, 0.0)]
+    endpoints = [EndpointMetrics("e", "DEFAULT", 1, points)]
+    chart = metric.drawn(Metrics(BEGIN, BEGIN + timedelta(seconds=10), 10, [], endpoints))[-7:-1]
+    assert chart[0] == "p95   now <1 ms, most <1 ms"
+    assert [chart[1].split()[0:2], chart[-1].split()[0]] == [["<1", "ms"], "0"]

@@ -15,6 +15,8 @@ from support.served import TOKEN, Served
 
 from dialects.conftest import IMAGE, active, spec
 
+pytestmark = pytest.mark.slow
+
 Shown = dict[str, Any]
 TOKEN_PATH = "/accounts-api/v2/auth/token"
 

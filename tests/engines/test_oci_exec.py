@@ -15,10 +15,16 @@ pytestmark = pytest.mark.slow
 async def test_exit_codes_are_the_shells(oci: OciSubject) -> None:
     box = await oci.engine.create(spec())
     assert (await oci.shell(box.id, "exit 42")).exit_code == 42
-    assert (await oci.shell(box.id, "kill -9 $$")).exit_code == 137
     assert (await oci.engine.exec(box.id, ExecRequest(["/etc/passwd"]))).exit_code == 126
     assert (await oci.engine.exec(box.id, ExecRequest(["/etc"]))).exit_code == 126
     assert (await oci.engine.exec(box.id, ExecRequest(["/no/such/file"]))).exit_code == 127
+
+
+async def test_a_command_that_a_signal_ended_is_told_from_one_with_that_exit_code(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    killed, ended = await oci.shell(box.id, "kill -9 $$"), await oci.shell(box.id, "exit 137")
+    assert (killed.exit_code, killed.signal) == (137, 9)
+    assert (ended.exit_code, ended.signal) == (137, None)
 
 
 async def test_stdout_and_stderr_stay_apart_and_are_any_bytes(oci: OciSubject) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from roost_server.domain import errors
-from roost_server.domain.access import Access
+from roost_server.domain.access import Access, Jwt
 from roost_server.domain.endpoint import EndpointStatus
 from roost_server.domain.route import Route
 from roost_server.domain.runtime import Status
@@ -15,6 +15,8 @@ from roost_server.operations.endpoints import Change
 from support import platform
 from support.platform import Rig
 from support.waiting import eventually
+
+from reconcilers.issuers import serving
 
 LONG = 3600.0
 
@@ -236,6 +238,18 @@ async def test_who_waits_for_a_change_waits_until_the_gateway_has_it(keeping: Ri
     keeping.gateway.available = True
     await asyncio.gather(*waiting)
     assert route_of(keeping, id_) != before
+
+
+async def test_who_waits_for_an_issuer_waits_until_the_gateway_has_its_keys(rig: Rig) -> None:
+    await rig.create("agent")
+    await rig.until("agent", Status.ACTIVE)
+    async with serving() as issuer:
+        access = Access(mode="jwt", jwt=Jwt(jwks_uri=f"{issuer.url}/keys"))
+        made = await endpoints.create(rig.context, rig.caller, "agent", "partners", None, access)
+        assert not made.routed
+        view = await endpoints.wait(rig.context, rig.caller, made.runtime.id, made.endpoint.id, 30)
+    guard = route_of(rig, made.endpoint.id).guard
+    assert (view.routed, view.message, guard.jwt is not None, guard.closed) == (True, None, True, None)
 
 
 def route_of(rig: Rig, endpoint_id: str) -> Route:

@@ -50,6 +50,23 @@ async def test_asking_again_does_not_have_them_fetched_again(store: Store) -> No
         assert await leases.due_soonest(tx, tables.key_sets) is None
 
 
+async def test_what_could_never_be_fetched_is_tried_anew_when_it_is_asked_for_again(store: Store) -> None:
+    made, other = await ensure(store), await ensure(store, OTHER)
+    async with store.write() as tx:
+        await key_sets.set_keys(tx, other, KEYS)
+        for one in (made, other):
+            await key_sets.set_message(tx, one.id, "cannot fetch")
+        await tx.run(sa.update(tables.key_sets).values(wake_at=None))
+        assert await key_sets.troubles(tx, [URL, OTHER]) == {URL: "cannot fetch", OTHER: "cannot fetch"}
+    await ensure(store, OTHER)
+    async with store.read() as tx:
+        assert await leases.due_soonest(tx, tables.key_sets) is None
+    await ensure(store)
+    async with store.read() as tx:
+        assert await key_sets.troubles(tx, [URL, OTHER]) == {URL: None, OTHER: "cannot fetch"}
+        assert await leases.due_soonest(tx, tables.key_sets) is not None
+
+
 async def test_keys_are_read_as_they_were_written_and_a_change_is_noticed(store: Store) -> None:
     made = await ensure(store)
     async with store.write() as tx:

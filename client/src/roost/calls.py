@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from roost.errors import RoostError
+
 Body = Callable[[], Iterator[bytes]]
 """Makes the body's chunks anew, so that a request can be repeated."""
 
@@ -62,7 +64,11 @@ def if_match(expected_revision: int | None) -> dict[str, str]:
 
 
 def path(*parts: str) -> str:
-    """ "/runtimes/hello": each part quoted, so that no name can reach another path."""
+    """ "/runtimes/hello": each part quoted, so that no name can reach another path. Raises `RoostError` for those that
+    would all the same."""
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise RoostError(f'cannot ask for "{part}": nothing has that name')
     return "".join(f"/{quote(part, safe='')}" for part in parts)
 
 

@@ -251,7 +251,8 @@ class LogPage:
 
 @dataclass(frozen=True)
 class ExecResult:
-    """A command's outcome. Exit codes as in a shell: 124 timed out, 126 not executable, 127 not found, 128 + signal."""
+    """A command's outcome. Exit codes as in a shell: 124 timed out, 126 not executable, 127 not found, 128 + signal.
+    `signal` is the one that ended the command itself, if one did."""
 
     exit_code: int
     stdout: str
@@ -260,6 +261,7 @@ class ExecResult:
     stdout_truncated: bool = False
     stderr_truncated: bool = False
     timed_out: bool = False
+    signal: int | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ class AsyncEndpoints(AsyncHandle):
     """What a runtime can do with its endpoints, which are named by name or id.
 
     What changes one waits until it serves as it should, unless `wait=False`; the runtime's own fields are current
-    afterwards. Waiting raises `RuntimeFailed` when a version does not start, and `WaitTimeout`.
+    afterwards. Waiting raises `RuntimeFailed` when a version does not start, and `WaitTimeout`. A change that is not
+    about versions only waits until the gateway has it.
     """
 
     async def list_endpoints(self) -> list[models.Endpoint]:
@@ -70,7 +71,7 @@ class AsyncEndpoints(AsyncHandle):
         deadline = Deadline(timeout)
         path, first = self._path("endpoints", endpoint), _first(deadline, wait)
         call = calls.change(path, body, wait=first, expected_revision=expected_revision)
-        return await self._settled(call, deadline, wait)
+        return await self._settled(call, deadline, wait, re_points=bool(body.keys() & {"version", "split"}))
 
     async def rollback(
         self,
@@ -111,16 +112,16 @@ class AsyncEndpoints(AsyncHandle):
         path = self._path("endpoints", endpoint, verb)
         return await self._settled(calls.verb(path, wait=_first(deadline, wait)), deadline, wait)
 
-    async def _settled(self, call: Call, deadline: Deadline, wait: bool) -> models.Endpoint:
-        """What the call answers; with `wait`, as it is once it has settled."""
+    async def _settled(self, call: Call, deadline: Deadline, wait: bool, *, re_points: bool = True) -> models.Endpoint:
+        """What the call answers; with `wait`, as it is once it has settled, or is routed if it was not re-pointed."""
         endpoint = await self._transport.read(models.Endpoint, call)
-        while wait and endpoint.status not in waiting.SETTLED:
+        while wait and not (endpoint.status in waiting.SETTLED if re_points else endpoint.routed):
             if deadline.slice() <= 0:
                 raise waiting.endpoint_is_late(await self.refresh(), endpoint, deadline)
             path = self._path("endpoints", endpoint.id)
             endpoint = await self._transport.read(models.Endpoint, calls.get(path, wait=deadline.slice()))
         await self.refresh()
-        if wait:
+        if wait and re_points:
             waiting.check_endpoint(self, endpoint)
         return endpoint
 

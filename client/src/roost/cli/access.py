@@ -28,6 +28,8 @@ Claim = Annotated[
     list[str] | None,
     typer.Option("--claim", metavar="CLAIM=VALUE", help="The JWT must have it; VALUE as JSON or text. Repeatable."),
 ]
+NoAudience = Annotated[bool, typer.Option("--no-audience", help="Whatever the JWT's `aud`.")]
+NoClaim = Annotated[bool, typer.Option("--no-claim", help="Whatever claims the JWT has.")]
 UserClaim = Annotated[
     str | None, typer.Option("--user-claim", metavar="CLAIM", help="The claim that names the caller (sub).")
 ]
@@ -43,12 +45,15 @@ Limit = Annotated[
 _RATE = re.compile(r"(\d+)/(\d*)([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _JWT = ("jwt_issuer", "jwks_uri", "jwks", "audience", "claim", "user_claim")
+_LIFTED = (("no_audience", "audience"), ("no_claim", "claim"))
 
 
 def changed(ctx: typer.Context, present: Access) -> Access | None:
     """The rule with what was typed changed; None when nothing was."""
     typed: dict[str, Any] = ctx.params
     wants_jwt = any(typed[name] for name in _JWT)
+    _check_lifted(typed, wants_jwt or bool(present.get("jwt")))
+    wants_jwt = wants_jwt or any(typed.get(name) for name, _ in _LIFTED)
     if sum((typed["public"], typed["token"], wants_jwt)) > 1:
         raise typer.BadParameter("choose one of --public, --token and the --jwt options", param_hint="--public")
     rule: Access = {**present}
@@ -63,6 +68,16 @@ def changed(ctx: typer.Context, present: Access) -> Access | None:
     return None if rule == present else rule
 
 
+def _check_lifted(typed: dict[str, Any], is_jwt: bool) -> None:
+    """What takes something away goes with a JWT, and not with the option that gives it."""
+    for name, given in _LIFTED:
+        option = f"--no-{given}"
+        if typed.get(name) and typed[given]:
+            raise typer.BadParameter(f"choose one of --{given} and {option}", param_hint=option)
+        if typed.get(name) and not is_jwt:
+            raise typer.BadParameter("this endpoint asks nobody for a JWT", param_hint=option)
+
+
 def _jwt(typed: dict[str, Any], present: Jwt) -> Jwt:
     jwt: Jwt = {**present}
     if typed["jwt_issuer"]:
@@ -75,8 +90,12 @@ def _jwt(typed: dict[str, Any], present: Jwt) -> Jwt:
         if "" in typed["audience"]:
             raise typer.BadParameter("an audience must not be empty, no token would have it", param_hint="--audience")
         jwt["audiences"] = list(typed["audience"])
+    elif typed.get("no_audience"):
+        jwt["audiences"] = []
     if typed["claim"]:
         jwt["required_claims"] = {name: _value(text) for name, text in inputs.pairs(typed["claim"], "--claim").items()}
+    elif typed.get("no_claim"):
+        jwt["required_claims"] = {}
     if typed["user_claim"]:
         jwt["user_claim"] = typed["user_claim"]
     return jwt

@@ -76,6 +76,8 @@ def _headers(given: list[str], body: bytes | None) -> dict[str, str]:
     for one in given:
         if ":" not in one:
             raise typer.BadParameter(f'write "{one}" as NAME:VALUE', param_hint="--header")
+        if not one.isascii():
+            raise typer.BadParameter(f'"{one}" has characters beyond ASCII, which no header may', param_hint="--header")
     told = {name.strip(): value.strip() for name, value in (one.split(":", 1) for one in given)}
     if body is not None and not any(name.lower() == "content-type" for name in told):
         told["Content-Type"] = _type_of(body)

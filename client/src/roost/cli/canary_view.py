@@ -57,7 +57,7 @@ _HEADERS = ("VERSION", "WEIGHT", "REQUESTS", "FAILED", "P95")
 
 def _row(figures: CanaryFigures, which: str) -> tuple[str, ...]:
     failed = f"{figures.errors} ({figures.error_rate:.1%})"
-    p95 = "-" if figures.p95_ms is None else f"{figures.p95_ms:.0f} ms"
+    p95 = "-" if figures.p95_ms is None else output.milliseconds(figures.p95_ms)
     return f"{figures.version} ({which})", f"{figures.weight} %", str(figures.requests), failed, p95
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from roost.cli import inputs, output, progress, session
+from roost.cli import inputs, output, progress, serving, session
 from roost.cli.options import Json, Name, NoWait, Timeout
 from roost.config import RuntimeConfig
 
@@ -53,14 +53,11 @@ def set_(
             document = read.get("config", read)
         for change in changes or []:
             _apply(document, change)
-        with progress.of_runtime(json or no_wait, "updating") as on_change:
-            runtime.put_config(
-                cast(RuntimeConfig, document),
-                expected_revision=runtime.revision,
-                wait=not no_wait,
-                timeout=timeout,
-                on_change=on_change,
-            )
+        told = None if json or file else serving.base(runtime)
+        runtime.put_config(cast(RuntimeConfig, document), expected_revision=runtime.revision, wait=False)
+        if told:
+            output.note(told)
+        progress.follow(runtime, "updating", no_wait, timeout, json)
     output.emit(runtime) if json else print(f"{name} is {output.status(runtime.status)}, version {runtime.version}")
 
 

@@ -81,7 +81,7 @@ def create(
     rule = access.changed(ctx, {})
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        with progress.line(json or no_wait) as show:
+        with progress.of_change(runtime.name, json or no_wait) as show:
             _ = show and show(f"creating {endpoint}", 0, 0)
             made = runtime.create_endpoint(endpoint, version, rule, wait=not no_wait, timeout=timeout)
     _say(made, runtime.name, json)
@@ -106,7 +106,9 @@ def update(
     jwks_uri: access.KeysUri = None,
     jwks: access.KeysFile = None,
     audience: access.Audience = None,
+    no_audience: access.NoAudience = False,
     claim: access.Claim = None,
+    no_claim: access.NoClaim = False,
     user_claim: access.UserClaim = None,
     allow: access.Allow = None,
     rate_limit: access.Limit = None,
@@ -123,7 +125,9 @@ def update(
     roost {} hello --latest
     roost {} hello canary --default
     roost {} hello --token --rate-limit 100/1s
+    roost {} hello partners --no-audience --claim plan=gold
     """
+    _refuse_nothing(ctx)
     if sum((version is not None, latest, split is not None)) > 1:
         raise typer.BadParameter("choose one of --version, --latest and --split", param_hint="--version")
     shares = access.weights(split) if split else None
@@ -131,7 +135,7 @@ def update(
         runtime = client.runtimes.get(name)
         found = runtime.default_endpoint() if endpoint is None else runtime.get_endpoint(endpoint)
         rule = access.changed(ctx, found.access)
-        with progress.line(json or no_wait) as show:
+        with progress.of_change(runtime.name, json or no_wait) as show:
             _ = show and show(f"updating {found.name}", 0, 0)
             after = runtime.update_endpoint(
                 found.id,
@@ -163,7 +167,10 @@ def start(
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        _say(runtime.start_endpoint(endpoint, wait=not no_wait, timeout=timeout), runtime.name, json)
+        with progress.of_change(runtime.name, json or no_wait) as show:
+            _ = show and show(f"starting {endpoint}", 0, 0)
+            after = runtime.start_endpoint(endpoint, wait=not no_wait, timeout=timeout)
+    _say(after, runtime.name, json)
 
 
 def stop(
@@ -180,7 +187,10 @@ def stop(
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        _say(runtime.stop_endpoint(endpoint, wait=not no_wait, timeout=timeout), runtime.name, json)
+        with progress.of_change(runtime.name, json or no_wait) as show:
+            _ = show and show(f"stopping {endpoint}", 0, 0)
+            after = runtime.stop_endpoint(endpoint, wait=not no_wait, timeout=timeout)
+    _say(after, runtime.name, json)
 
 
 def delete(ctx: typer.Context, name: Name, endpoint: EndpointName, json: Json = False) -> None:
@@ -193,5 +203,19 @@ def delete(ctx: typer.Context, name: Name, endpoint: EndpointName, json: Json = 
     output.emit_line({"name": endpoint, "deleted": True}) if json else print(f"removed {endpoint}")
 
 
+_NO_CHANGE = ("name", "endpoint", "no_wait", "timeout", "json")
+
+
+def _refuse_nothing(ctx: typer.Context) -> None:
+    if not any(value for option, value in ctx.params.items() if option not in _NO_CHANGE):
+        raise typer.BadParameter("say what to change, such as --version N or --token", param_hint="OPTIONS")
+
+
 def _say(endpoint: Endpoint, name: str, as_json: bool) -> None:
-    output.emit(endpoint) if as_json else print(serving.sentence(name, endpoint))
+    if as_json:
+        output.emit(endpoint)
+        return
+    print(serving.sentence(name, endpoint))
+    if endpoint.message:
+        again = f"it is tried again and again, see `roost endpoint get {name} {endpoint.name}`"
+        output.note(f"roost: warning: {endpoint.message}; {again}")

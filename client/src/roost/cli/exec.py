@@ -42,7 +42,7 @@ def exec_(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run a command inside a runtime. Its exit code becomes this command's.
+    """Run a command inside a runtime. Its exit code becomes this command's; 128 + N when signal N ended it.
 
     No shell is involved; for pipes and variables run one: -- sh -c '...'.
 
@@ -81,3 +81,5 @@ def _pass_through(result: ExecResult, timeout: float) -> None:
         output.note("roost: the output was cut; raise the limit with --max-output BYTES")
     if result.timed_out:
         output.note(f"roost: the command was killed after {timeout:g} s; allow more with --timeout SECONDS")
+    if result.signal is not None:
+        output.note(f"roost: the command was killed by signal {result.signal}")

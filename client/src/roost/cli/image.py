@@ -114,7 +114,8 @@ def pull(
     roost {} registry.example.com/team/hello:v1 --registry-username me --registry-password-stdin < pw
     """
     password = inputs.password(registry_username, registry_password_stdin)
-    with session.client(ctx) as client, progress.of_image(json or no_wait, "pulling") as on_progress:
+    stays = progress.going_on("the pull", "see `roost image ls`")
+    with session.client(ctx) as client, stays, progress.of_image(json or no_wait, "pulling") as on_progress:
         image = client.images.pull(
             reference,
             username=registry_username,

@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,11 +29,24 @@ def pairs(given: Sequence[str], option: str) -> dict[str, str]:
 
 
 def environment(given: Sequence[str], files: Sequence[Path]) -> dict[str, str]:
-    """Variables from files, then options. A bare KEY takes its value from here, and is left out where it has none."""
+    """Variables from files, then options. A bare KEY takes its value from here; of a file it is left out where it has
+    none, as an option it is wrong."""
+    for one in given:
+        if one and "=" not in one and one not in os.environ:
+            message = f"{one} is not set here, so there is no value to take; write {one}=VALUE"
+            raise typer.BadParameter(message, param_hint=f"--env {one}")
     lines = [line.strip() for file in files for line in text_of(file, "--env-file").splitlines()]
     told = [line for line in lines if line and not line.startswith("#")] + list(given)
     bare = {one: os.environ[one] for one in told if "=" not in one and one in os.environ}
     return {**bare, **pairs([one for one in told if "=" in one], "--env")}
+
+
+def words(given: str | None, option: str) -> list[str] | None:
+    """A text as a shell would take it apart."""
+    try:
+        return shlex.split(given) if given else None
+    except ValueError as error:
+        raise typer.BadParameter(f"cannot read {given}: {str(error).lower()}", param_hint=option) from error
 
 
 def memory(given: str | None) -> int | None:

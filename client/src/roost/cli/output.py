@@ -121,5 +121,7 @@ def rate(value: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """ "12 ms", "1.5 s"."""
+    """ "12 ms", "1.5 s"; "<1 ms" below one, for whole milliseconds are counted."""
+    if value < 1:
+        return "<1 ms"
     return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.1f} s"

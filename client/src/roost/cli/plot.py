@@ -17,7 +17,7 @@ def chart(title: str, values: Sequence[float | None], show: Callable[[float], st
     heights = [_height(value, top) for value in values]
     lines = [f"{title}   now {show(known[-1])}, most {show(top)}"]
     for row in reversed(range(ROWS)):
-        label = show(top) if row == ROWS - 1 else show(0) if row == 0 else ""
+        label = show(top) if row == ROWS - 1 else "0" if row == 0 else ""
         blocks = "".join(_BLOCKS[min(8, max(0, height - 8 * row))] for height in heights)
         lines.append(f"{label:>{LABEL}} │{blocks}".rstrip())
     return lines

@@ -1,4 +1,7 @@
-"""What goes on while a command waits: a line on the terminal's stderr that moves, and nothing anywhere else."""
+"""What goes on while a command waits: a line on the terminal's stderr that moves, and nothing anywhere else.
+
+Who interrupts the waiting is told that the change goes on, since the server has it already.
+"""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -6,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from roost import waiting
+from roost.cli import output
 from roost.models import Progress
 
 if TYPE_CHECKING:
@@ -38,10 +42,35 @@ def line(quiet: bool) -> Iterator[Show | None]:
 
 
 @contextmanager
-def of_runtime(quiet: bool, verb: str) -> Iterator["Callable[[Runtime], None] | None"]:
+def of_change(name: str, quiet: bool) -> Iterator[Show | None]:
+    """A moving line while the server changes the runtime of this name."""
+    how = f"watch it with `roost inspect {name}` or `roost events {name} -f`"
+    with going_on("the change", how), line(quiet) as show:
+        yield show
+
+
+@contextmanager
+def going_on(what: str, how: str) -> Iterator[None]:
+    """Around the waiting for what the server does anyway."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.note(f"roost: {what} goes on in the server; {how}")
+        raise
+
+
+@contextmanager
+def of_runtime(name: str, quiet: bool, verb: str) -> Iterator["Callable[[Runtime], None] | None"]:
     """For `on_change` of waiting methods: status, reason, and bytes while its image comes."""
-    with line(quiet) as show:
+    with of_change(name, quiet) as show:
         yield None if show is None else lambda runtime: show(*_describe(runtime, verb))
+
+
+def follow(runtime: "Runtime", verb: str, no_wait: bool, timeout: float, as_json: bool) -> None:
+    """Wait until what was asked for has settled. Raises `RuntimeFailed`, `WaitTimeout`."""
+    if not no_wait:
+        with of_runtime(runtime.name, as_json, verb) as on_change:
+            runtime.wait(timeout, on_change=on_change)
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """What `run` and `deploy` take alike: the options that say what a runtime runs, and what they mean for the SDK."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 
-from roost.cli import complete, inputs
+from roost.cli import complete, inputs, shapes
 from roost.config import BUILTIN, RunOptions, RuntimeConfig
 
 Arguments = Annotated[
@@ -47,6 +46,19 @@ Document = Annotated[
 ]
 
 
+class Command(shapes.Command):
+    """Only what stands after `--` is for the agent, so that a word without its option is not taken for that."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        marked = args[args.index("--") + 1 :] if "--" in args else []
+        rest = super().parse_args(ctx, args)
+        given: list[str] = list(ctx.params.get("arguments") or ())
+        if len(given) > len(marked):
+            told = f'"{given[0]}" lacks its option, such as --image {given[0]}; arguments of the agent stand after --'
+            raise typer.BadParameter(told, ctx=ctx, param_hint="ARG")
+        return rest
+
+
 def options(ctx: typer.Context) -> RunOptions:
     """What was given of the options above, as the SDK's short words."""
     typed: dict[str, Any] = ctx.params
@@ -66,7 +78,7 @@ def options(ctx: typer.Context) -> RunOptions:
         "replicas": typed["replicas"],
         "max_replicas": typed["max_replicas"],
         "exposed_ports": list(typed["expose"] or ()) or None,
-        "command": shlex.split(typed["command"]) if typed["command"] else None,
+        "command": inputs.words(typed["command"], "--command"),
         "args": list(typed["arguments"] or ()) or None,
         "registry_username": typed["registry_username"],
         "registry_password": inputs.password(typed["registry_username"], typed["registry_password_stdin"]),

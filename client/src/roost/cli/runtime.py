@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roost.cli import inspection, output, progress, running, session
+from roost.cli import inputs, inspection, output, progress, running, session
 from roost.cli.options import Json, Name, Names, NoWait, PasswordStdin, RegistryUser, Timeout
 from roost.config import BUILTIN, RuntimeConfig
 from roost.errors import NotFoundError
@@ -54,18 +54,14 @@ def create(
     """
     options, config = running.options(ctx), running.document(file)
     with session.client(ctx) as client:
-        with progress.of_runtime(json or no_wait, "starting") as on_change:
-            runtime = client.runtimes.create(
-                name or _name_of(image, config),
-                image,
-                config=config,
-                description=description,
-                wait=not no_wait,
-                timeout=timeout,
-                on_change=on_change,
-                **options,
-            )
+        runtime = client.runtimes.create(
+            name or _name_of(image, config), image, config=config, description=description, wait=False, **options
+        )
+        progress.follow(runtime, "starting", no_wait, timeout, json)
         output.emit(runtime) if json else inspection.say_created(runtime)
+
+
+create.command_class = running.Command  # type: ignore[attr-defined]
 
 
 def _name_of(image: str | None, config: RuntimeConfig | None) -> str:
@@ -93,6 +89,7 @@ def list_(
     roost {} -a --label team=search
     roost {} --status error --json
     """
+    inputs.pairs(label or [], "--label")
     wanted = status or ([] if everything else AWAKE)
     with session.client(ctx) as client:
         found = list(client.runtimes.list(status=wanted, label=label or []))
@@ -169,9 +166,8 @@ def _bring(
 ) -> None:
     with session.client(ctx) as client:
         for name in names:
-            runtime = client.runtimes.get(name)
-            with progress.of_runtime(json or no_wait, doing) as on_change:
-                getattr(runtime, verb)(wait=not no_wait, timeout=timeout, on_change=on_change)
+            runtime = getattr(client.runtimes.get(name), verb)(wait=False)
+            progress.follow(runtime, doing, no_wait, timeout, json)
             output.emit_line(runtime) if json else print(f"{runtime.name} is {output.status(runtime.status)}")
 
 
@@ -191,9 +187,15 @@ def delete(
     with session.client(ctx) as client:
         for name in names:
             try:
-                client.runtimes.delete(name, wait=not no_wait, timeout=timeout)
+                _delete(client.runtimes.get(name), no_wait, timeout, json)
             except NotFoundError:
                 if not force:
                     raise
                 continue
             output.emit_line({"name": name, "deleted": True}) if json else print(f"removed {name}")
+
+
+def _delete(runtime: "Runtime", no_wait: bool, timeout: float, json: bool) -> None:
+    with progress.of_change(runtime.name, json or no_wait) as show:
+        _ = show and show(f"removing {runtime.name}", 0, 0)
+        runtime.delete(wait=not no_wait, timeout=timeout)

@@ -27,7 +27,7 @@ def reset(ctx: typer.Context, name: Name, no_wait: NoWait = False, timeout: Time
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        with progress.of_runtime(json or no_wait, "replacing replicas") as on_change:
+        with progress.of_runtime(runtime.name, json or no_wait, "replacing replicas") as on_change:
             account = runtime.reset_service_account(wait=not no_wait, timeout=timeout, on_change=on_change)
     if json:
         output.emit(account)

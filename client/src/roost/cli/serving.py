@@ -81,6 +81,18 @@ def sentence(name: str, endpoint: Endpoint) -> str:
     return f"{told}: {live(endpoint)} {word}; {staying}: `{back}`"
 
 
+def base(runtime: "Runtime") -> str | None:
+    """Of a new version that is made of the latest one: that another one serves, where that is so."""
+    default, latest = default_of(runtime), runtime.version
+    if not default.live or latest in (one.version for one in default.live):
+        return None
+    served = max(default.live, key=lambda one: one.weight).version
+    return (
+        f"roost: this builds on version {latest}, the latest, while {default.name} serves {live(default)}; to build on "
+        f"what serves: roost deploy {runtime.name} --from-version {served}"
+    )
+
+
 def pinned(name: str, endpoint: Endpoint) -> str:
     """That later versions do not reach it, and how they would."""
     return (

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -67,12 +67,11 @@ def deploy(
     if file is not None and from_version is not None:
         raise typer.BadParameter("begin with a file or with a version", param_hint="--from-version")
     options, document = running.options(ctx), running.document(file)
-    with session.client(ctx) as client, progress.of_runtime(json or no_wait, "deploying") as on_change:
+    with session.client(ctx) as client:
         runtime = _find(client, name)
-        waits: dict[str, Any] = {"wait": not no_wait, "timeout": timeout, "on_change": on_change}
         if runtime is None:
             _refuse_for_new(name, from_version, no_apply)
-            runtime = client.runtimes.create(name, image, config=document, **waits, **options)
+            runtime = client.runtimes.create(name, image, config=document, wait=False, **options)
             say = inspection.say_created
         else:
             base = document or _base(runtime, from_version, options)
@@ -80,9 +79,14 @@ def deploy(
             if "health" not in options:
                 _suit_probe(composed, base)
             _unset(composed, unset_env or [])
-            _put(runtime, composed, no_apply, waits)
+            told = None if json or from_version or document else serving.base(runtime)
+            _put(runtime, composed, told, no_apply=no_apply)
             say = _say_deployed
+        progress.follow(runtime, "deploying", no_wait or no_apply, timeout, json)
         output.emit(runtime) if json else say(runtime)
+
+
+deploy.command_class = running.Command  # type: ignore[attr-defined]
 
 
 def _find(client: "Roost", name: str) -> "Runtime | None":
@@ -123,8 +127,12 @@ def _unset(config: RuntimeConfig, names: list[str]) -> None:
         variables.pop(name, None)
 
 
-def _put(runtime: "Runtime", config: RuntimeConfig, no_apply: bool, waits: Mapping[str, Any]) -> None:
-    runtime.put_config(config, apply="next_start" if no_apply else "now", expected_revision=runtime.revision, **waits)
+def _put(runtime: "Runtime", config: RuntimeConfig, told: str | None, *, no_apply: bool = False) -> None:
+    """`told` is for people, once there is the version."""
+    apply: Literal["now", "next_start"] = "next_start" if no_apply else "now"
+    runtime.put_config(config, apply=apply, expected_revision=runtime.revision, wait=False)
+    if told:
+        output.note(told)
 
 
 def _say_deployed(runtime: "Runtime") -> None:
@@ -180,12 +188,13 @@ def rollback(
         roost {} hello --to 2
         roost {} hello --endpoint canary
     """
-    with session.client(ctx) as client, progress.line(json or no_wait) as show:
+    with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        _ = show and show(f"rolling {name} back", 0, 0)
-        began = time.monotonic()
-        found = runtime.rollback(to, endpoint, wait=not no_wait, timeout=timeout)
-        took = time.monotonic() - began
+        with progress.of_change(runtime.name, json or no_wait) as show:
+            _ = show and show(f"rolling {name} back", 0, 0)
+            began = time.monotonic()
+            found = runtime.rollback(to, endpoint, wait=not no_wait, timeout=timeout)
+            took = time.monotonic() - began
     if json:
         output.emit({"endpoint": found, "seconds": round(took, 3)})
         return
@@ -219,18 +228,18 @@ def scale(
     """
     given = {"replicas": least, "max_replicas": most, "cpu_utilization": cpu, "memory_utilization": memory}
     options = cast(RunOptions, {name: value for name, value in given.items() if value is not None})
-    with session.client(ctx) as client, progress.of_runtime(json or no_wait, "scaling") as on_change:
+    with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
         config = runtime.get_config()
         if options:
-            waits: dict[str, Any] = {"wait": not no_wait, "timeout": timeout, "on_change": on_change}
             config = configs.compose(None, config, options)
-            _put(runtime, config, False, waits)
+            _put(runtime, config, None if json else serving.base(runtime))
+            progress.follow(runtime, "scaling", no_wait, timeout, json)
+            if not json:
+                _say_deployed(runtime)
     if json:
         output.emit(runtime)
         return
-    if options:
-        _say_deployed(runtime)
     print(_scaling(runtime, cast(dict[str, Any], config)["autoscaling"]))
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roost.cli import output, session
+from roost.cli import output, session, version_story
 from roost.cli.options import Json, Name
 from roost.models import Endpoint, Version
 
@@ -16,16 +16,21 @@ if TYPE_CHECKING:
 def versions(ctx: typer.Context, name: Name, json: Json = False) -> None:
     """List a runtime's versions, newest first, with the endpoints that they serve and those that keep them ready.
 
-    roost {} hello
-    roost {} hello --json
+    NOTE says which did not start, and which an endpoint or a canary left again, as long as there are events of it.
+
+        roost {} hello
+        roost {} hello --json
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
         found = list(runtime.list_versions())
+        happened = [] if json else list(runtime.list_events())
     if json:
         output.emit(found)
         return
-    output.table(("VERSION", "SERVES", "IMAGE", "SIZE", "AGE"), [_row(runtime, one) for one in found])
+    notes = version_story.outcomes(reversed(happened))
+    rows = [(*_row(runtime, one), notes.get(one.version, "")) for one in found]
+    output.table(("VERSION", "SERVES", "IMAGE", "SIZE", "AGE", "NOTE"), rows)
 
 
 def _row(runtime: "Runtime", one: Version) -> tuple[str, ...]:

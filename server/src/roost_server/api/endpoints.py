@@ -59,9 +59,9 @@ class UpdateEndpoint(BaseModel):
         return Change(self.version, follow, split, bool(self.default), self.access)
 
 
-async def _after(api: Api, caller: Caller, view: EndpointView, wait: float) -> models.Endpoint:
+async def _after(api: Api, caller: Caller, view: EndpointView, wait: float, *, settles: bool = True) -> models.Endpoint:
     if wait:
-        view = await endpoints.wait(api.context, caller, view.runtime.id, view.endpoint.id, wait)
+        view = await endpoints.wait(api.context, caller, view.runtime.id, view.endpoint.id, wait, settles=settles)
     return models.endpoint(api, view)
 
 
@@ -97,9 +97,12 @@ async def update_endpoint(
     expected: Expected,
     wait: Wait = 0,
 ) -> models.Endpoint:
-    """Re-point it, split its traffic, change who may call it, or make it the default."""
-    view = await endpoints.update(api.context, caller, runtime, endpoint, body.change(), expected)
-    return await _after(api, caller, view, wait)
+    """Re-point it, split its traffic, change who may call it, or make it the default.
+
+    `wait` waits for the versions that it is to serve when they are named; otherwise only for the gateway."""
+    change = body.change()
+    view = await endpoints.update(api.context, caller, runtime, endpoint, change, expected)
+    return await _after(api, caller, view, wait, settles=change.re_points)
 
 
 @router.delete("/runtimes/{runtime}/endpoints/{endpoint}", status_code=204, responses=documented(409))

@@ -43,6 +43,7 @@ class ExecOutcome(BaseModel):
     stdout_truncated: bool
     stderr_truncated: bool
     timed_out: bool
+    signal: int | None = Field(description="The signal that ended the command itself, if one did.")
 
 
 @router.post("/runtimes/{runtime}/exec", responses=documented(409))
@@ -66,6 +67,7 @@ async def exec_command(runtime: str, body: Exec, request: Request, api: ApiOf, c
         stdout_truncated=result.stdout_truncated,
         stderr_truncated=result.stderr_truncated,
         timed_out=result.timed_out,
+        signal=result.signal,
     )
 
 

@@ -49,7 +49,9 @@ class Endpoint(BaseModel):
     live: list[Share] = Field(description="What serves now. Empty when nothing does.")
     kept: Kept | None
     ready_replicas: int = Field(description="Replicas that serve it now.")
-    routed: bool = Field(description="Whether the gateway has what is told here: the versions, and who may call.")
+    routed: bool = Field(
+        description="Whether the gateway has what is told here: the versions, and who may call (see `message`)."
+    )
     message: str | None = Field(description="What keeps callers out whom it should let in, such as keys not to be had.")
     access: Access
     revision: int
@@ -169,7 +171,7 @@ def endpoint(api: Api, view: EndpointView) -> Endpoint:
         live=shares(row.live),
         kept=kept,
         ready_replicas=view.ready,
-        routed=row.is_routed,
+        routed=view.routed,
         message=view.message,
         access=row.access,
         revision=row.revision,

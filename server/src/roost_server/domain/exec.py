@@ -18,7 +18,8 @@ class ExecRequest:
 
 @dataclass(frozen=True)
 class ExecResult:
-    """Exit code 124 when the timeout ended it, 126 and 127 when the command could not be run or found."""
+    """Exit code 124 when the timeout ended it, 126 and 127 when the command could not be run or found, 128 + `signal`
+    when a signal ended the command itself; a shell answers the same code when that happened to what it ran."""
 
     exit_code: int
     stdout: bytes
@@ -27,3 +28,4 @@ class ExecResult:
     stdout_truncated: bool = False
     stderr_truncated: bool = False
     timed_out: bool = False
+    signal: int | None = None

@@ -143,7 +143,7 @@ class SimulatedEngine:
         return None
 
     async def exec(self, replica_id: str, request: ExecRequest) -> ExecResult:
-        """Knows true, false, echo, cat, env and sleep; anything else is not found."""
+        """Knows true, false, echo, cat, env, sleep and `kill -9` (of itself); anything else is not found."""
         simulated = self._boxes.get(replica_id)
         if simulated is None:
             raise errors.NotFound("cannot run the command: the replica is gone")
@@ -218,7 +218,7 @@ def _matches(line: LogLine, query: LogQuery) -> bool:
 
 
 async def _run(request: ExecRequest, spec: ReplicaSpec) -> ExecResult:
-    words, code, out, err = request.command, 0, b"", b""
+    words, code, out, err, signal = request.command, 0, b"", b"", None
     match words[0]:
         case "true":
             pass
@@ -234,10 +234,13 @@ async def _run(request: ExecRequest, spec: ReplicaSpec) -> ExecResult:
             seconds = float(words[1])
             await asyncio.sleep(min(seconds, request.timeout_seconds))
             code = 124 if seconds > request.timeout_seconds else 0
+        case "kill":
+            signal = int(words[1].lstrip("-"))
+            code = 128 + signal
         case missing:
             code, err = 127, f'"{missing}" was not found\n'.encode()
     limit = request.max_output_bytes
-    return ExecResult(code, out[:limit], err[:limit], 0.0, len(out) > limit, len(err) > limit, code == 124)
+    return ExecResult(code, out[:limit], err[:limit], 0.0, len(out) > limit, len(err) > limit, code == 124, signal)
 
 
 class SimulatedImages:

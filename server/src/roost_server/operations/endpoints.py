@@ -44,6 +44,11 @@ class Change:
     make_default: bool = False
     access: Access | None = None
 
+    @property
+    def re_points(self) -> bool:
+        """Whether it is about versions, and so may need replicas."""
+        return self.version is not None or self.follow or self.split is not None
+
 
 async def create(
     context: Context, caller: Caller, runtime_name: str, name: str, version: int | None, access: Access
@@ -243,15 +248,20 @@ async def delete(context: Context, caller: Caller, runtime_name: str, name: str,
         await chores.publish_routes(tx)
 
 
-async def wait(context: Context, caller: Caller, runtime_name: str, endpoint_id: str, seconds: float) -> EndpointView:
+async def wait(
+    context: Context, caller: Caller, runtime_name: str, endpoint_id: str, seconds: float, *, settles: bool = True
+) -> EndpointView:
     """The endpoint as soon as it has settled and the gateway has confirmed it, or as it is after `seconds`.
 
     What the runtime's other endpoints wait for does not hold it up. A failure counts once the runtime was looked at:
-    until then it may be one from before the change."""
+    until then it may be one from before the change. Without `settles` the gateway's word is enough, which a change
+    needs that is not about versions: whatever else is under way has nothing to do with it."""
 
     def settled(view: EndpointView) -> bool:
+        if not settles:
+            return view.routed
         is_looked_at = view.status != EndpointStatus.ERROR or view.runtime.status != Status.UPDATING
-        return view.status in _SETTLED and is_looked_at and view.endpoint.is_routed
+        return view.status in _SETTLED and is_looked_at and view.routed
 
     return await waiting.until(
         context.store.nudges,

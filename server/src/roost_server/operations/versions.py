@@ -88,7 +88,8 @@ async def replace_in(
     _, image = await make(context, tx, caller, runtime.id, number, config)
     await runtimes.update(tx, runtime, version=number, labels=config.metadata.labels)
     only = "" if apply else "; recorded, not applied"
-    await events.record(tx, runtime.id, "version.created", f"version {number} with {image.reference}{only}")
+    made = f"version {number} with {image.reference}{only}"
+    await events.record(tx, runtime.id, "version.created", made, data={"version": number})
     await record(tx, caller, runtime, "runtime.config")
     if apply:
         await apply_version(tx, runtime, number)
@@ -150,7 +151,7 @@ async def diff(context: Context, caller: Caller, id_or_name: str, number: int, o
     """What `number` changed against `other`: by dotted field, both values."""
     async with context.store.read() as tx:
         runtime = await find(tx, caller, id_or_name)
-        before, after = await _get(tx, runtime, other), await _get(tx, runtime, number)
+        after, before = await _get(tx, runtime, number), await _get(tx, runtime, other)
     old, new = versions.to_document(before.config), versions.to_document(after.config)
     return differences(old, new)
 

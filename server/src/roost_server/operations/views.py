@@ -15,12 +15,14 @@ from roost_server.store.workspaces import Workspace
 
 @dataclass(frozen=True)
 class EndpointView:
-    """`ready` is how many replicas serve it now; `message` what keeps callers out whom it should let in."""
+    """`ready` is how many replicas serve it now; `routed`: the gateway has it as it is told, also whose tokens are
+    accepted, if that can be found out; `message` what keeps callers out whom it should let in."""
 
     endpoint: Endpoint
     runtime: Runtime
     status: EndpointStatus
     ready: int
+    routed: bool
     message: str | None
 
 
@@ -64,12 +66,14 @@ async def view_endpoints(
     """Some endpoints of a runtime; `boxes` are all its replicas."""
     ready = Counter(replica.version for replica in boxes if replica.status == ReplicaStatus.READY)
     troubles = await key_sets.troubles(tx, [url for end in ends if (url := end.access.keys_url) is not None])
+    untried = {url for url, message in troubles.items() if message is None}
     return [
         EndpointView(
             end,
             runtime,
             standing.of_endpoint(runtime, end, boxes),
             sum(ready[version] for version in end.live),
+            end.is_routed and end.access.keys_url not in untried,
             troubles.get(end.access.keys_url or ""),
         )
         for end in ends

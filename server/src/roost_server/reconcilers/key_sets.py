@@ -9,7 +9,7 @@ from typing import Any
 from roost_server.domain import errors
 from roost_server.reconcilers import issuer
 from roost_server.reconcilers.loop import held
-from roost_server.store import chores, key_sets
+from roost_server.store import chores, endpoints, key_sets
 from roost_server.store.key_sets import KeySet
 from roost_server.store.leases import Lease
 from roost_server.store.store import Store
@@ -38,4 +38,5 @@ class KeySetsReconciler:
     async def _keep(self, lease: Lease, known: KeySet, keys: dict[str, Any]) -> None:
         async with held(self.store, lease) as tx:
             if await key_sets.set_keys(tx, known, keys):
+                await endpoints.touch(tx, known.url)
                 await chores.publish_routes(tx)

@@ -53,13 +53,17 @@ async def fail(parts: Parts, work: Work, reason: str | None, message: str, *, re
         parts,
         work,
         ReplicaStatus.FAILED,
-        Happening("replica.failed", message + again, {"restarts": work.replica.restarts}),
+        Happening("replica.failed", message + again, _data(work)),
         reason=reason,
         message=message,
         exit_code=work.box.exit_code if work.box else None,
         failures=failures + 1,
         restart_at=leases.now() + timedelta(seconds=delay) if restart else None,
     )
+
+
+def _data(work: Work) -> dict[str, int]:
+    return {"restarts": work.replica.restarts, "version": work.version.number}
 
 
 async def back_off(parts: Parts, work: Work) -> float | None:

@@ -98,6 +98,14 @@ async def key_urls(tx: Tx) -> set[str]:
     return {jwt.keys_url for jwt in found if jwt is not None and jwt.keys_url is not None}
 
 
+async def touch(tx: Tx, keys_url: str) -> None:
+    """The keys there are others: what the gateway has of the endpoints that accept them is no longer how they are."""
+    rows = await tx.all(sa.select(table.c.id, table.c.access).where(table.c.access.is_not(None)).order_by(table.c.id))
+    for row in rows:
+        if access_of(row["access"]).keys_url == keys_url:
+            await _set(tx, row["id"], {})
+
+
 async def set_live(tx: Tx, endpoint_id: str, live: Weights, **values: Any) -> None:
     """Record what serves now, with `live_version` and what is kept of before."""
     await _set(tx, endpoint_id, {"live": live, **values})

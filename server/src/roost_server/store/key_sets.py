@@ -14,6 +14,7 @@ from roost_server.store import statements
 from roost_server.store.leases import now
 from roost_server.store.store import Row, Tx
 from roost_server.store.tables import key_sets as table
+from roost_server.store.types import Instant
 
 UNUSED_SECONDS = 3600.0
 """A key set is kept this long before it counts as unused: the endpoint that names it may just be being made."""
@@ -44,12 +45,18 @@ def _key_set(row: Row) -> KeySet:
 
 
 async def ensure(tx: Tx, url: str) -> None:
-    """There is a row for this URL; a new one is due now. One that is there stays as it is, and counts as new again: who
-    is just deleting what is unused leaves it alone."""
+    """There is a row for this URL; a new one is due now, and one whose keys could never be fetched is tried anew. Any
+    other stays as it is, and counts as new again: who is just deleting what is unused leaves it alone."""
     at = now()
     insert = (sqlite if tx.is_sqlite else postgresql).insert(table)
     values = {"id": new_id(), "url": url, "created_at": at, "wake_at": at, "attempts": 0}
-    await tx.run(insert.values(**values).on_conflict_do_update(index_elements=[table.c.url], set_={"created_at": at}))
+    in_vain = sa.and_(table.c.fetched_at.is_(None), table.c.message.is_not(None))
+    anew = {
+        "created_at": at,
+        "wake_at": sa.case((in_vain, sa.literal(at, Instant)), else_=table.c.wake_at),
+        "message": sa.case((in_vain, sa.null()), else_=table.c.message),
+    }
+    await tx.run(insert.values(**values).on_conflict_do_update(index_elements=[table.c.url], set_=anew))
     tx.nudge(table.name)
 
 
@@ -68,11 +75,12 @@ async def everything(tx: Tx) -> dict[str, str | None]:
     return {row["url"]: _text(row["keys"]) for row in await tx.all(sa.select(table.c.url, table.c["keys"]))}
 
 
-async def troubles(tx: Tx, urls: Collection[str]) -> dict[str, str]:
-    """Why the keys of these URLs could last not be fetched, of those that could not."""
+async def troubles(tx: Tx, urls: Collection[str]) -> dict[str, str | None]:
+    """Of these URLs those whose keys could last not be fetched, and why; None where nobody has tried yet."""
     if not urls:
         return {}
-    query = sa.select(table.c.url, table.c.message).where(table.c.url.in_(urls), table.c.message.is_not(None))
+    troubled = sa.or_(table.c.message.is_not(None), table.c.fetched_at.is_(None))
+    query = sa.select(table.c.url, table.c.message).where(table.c.url.in_(urls), troubled)
     return {row["url"]: row["message"] for row in await tx.all(query)}
 
 
@@ -86,6 +94,7 @@ async def set_keys(tx: Tx, key_set: KeySet, keys: dict[str, Any]) -> bool:
 async def set_message(tx: Tx, key_set_id: str, message: str) -> None:
     """Why they could not be fetched; keys from before stay."""
     await tx.run(sa.update(table).where(table.c.id == key_set_id).values(message=message))
+    tx.nudge("runtime_changes")
 
 
 async def delete_unused(tx: Tx, used: Collection[str]) -> None:

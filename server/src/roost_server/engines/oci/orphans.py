@@ -19,7 +19,7 @@ SHORT_LIFE_SECONDS = 1.0
 
 
 class Command:
-    """`ended` is its exit code. `failed` means it never began: the starter's exit code instead."""
+    """`ended` is its exit code, -9 when signal 9 ended it. `failed` means it never began: the starter's instead."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()

@@ -7,6 +7,7 @@ serves. A request is one packet of JSON with the program's descriptors, which it
 
     {"id": 7, "started": 4711}    {"id": 7, "exit": 0}    {"id": 7, "failed": 255}
 
+An exit of -9 is an end by signal 9.
 A request without `pid_file` is only started; nobody is told how it ends.
 """
 
@@ -68,7 +69,6 @@ class Adopter:
             self._ended(pid, os.waitstatus_to_exitcode(status))
 
     def _ended(self, pid: int, code: int) -> None:
-        code = 128 - code if code < 0 else code
         if pid in self._starting:
             self._started(self._starting.pop(pid), code)
         elif pid in self._running:

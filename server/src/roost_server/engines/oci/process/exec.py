@@ -128,7 +128,7 @@ class Exec:
         return _result(replica_id, prepared, command, pipes, code, timed_out, began)
 
     async def _wait(self, replica_id: str, name: str, command: Command, seconds: float) -> tuple[int, bool]:
-        """The exit code, and whether the time ran out. A caller that gives up ends the command too."""
+        """The exit code (-9: signal 9), and whether the time ran out. A caller that gives up ends the command too."""
         try:
             return await asyncio.wait_for(asyncio.shield(command.ended), seconds), False
         except TimeoutError:
@@ -251,14 +251,16 @@ def _result(
     stdout, stderr = pipes.stdout.take(), pipes.stderr.take()
     if not command.started.result() and not timed_out:
         code, stderr = _refusal(replica_id, prepared)
+    signal = -code if code < 0 else None
     return ExecResult(
-        exit_code=code,
+        exit_code=128 + signal if signal else code,
         stdout=stdout,
         stderr=stderr,
         duration_ms=(perf_counter() - began) * 1000,
         stdout_truncated=pipes.stdout.truncated,
         stderr_truncated=pipes.stderr.truncated,
         timed_out=timed_out,
+        signal=signal,
     )
 
 

@@ -54,8 +54,8 @@ def a_canary(**other: Any) -> Canary:
 
 
 def seen(**other: Any) -> Seen:
-    values: dict[str, Any] = {"now": NOW, "live": HOLDS, "trouble": None, "in_error": None, "counted": COUNTED}
-    return Seen(**{**values, **other})
+    values: dict[str, Any] = {"now": NOW, "live": HOLDS, "is_routed": True, "counted": COUNTED}
+    return Seen(**{**values, "trouble": None, "in_error": None, **other})
 
 
 FRESH = {"step_since": None, "baseline": None, "judged": None}
@@ -71,6 +71,8 @@ WORSE = {"judged": tally(new=160, new_errors=8)}
         pytest.param(LATE, {}, Next.HOLD, id="its time is not over"),
         pytest.param(FRESH, {"live": {1: 100}}, Next.WAIT, id="its weight does not hold yet"),
         pytest.param(FRESH, {}, Next.BEGIN, id="its weight begins to hold"),
+        pytest.param(FRESH, {"is_routed": False}, Next.HOLD, id="the gateway has not confirmed its weight yet"),
+        pytest.param({}, {"is_routed": False}, Next.ADVANCE, id="what is confirmed later is no matter of this step"),
         pytest.param(FRESH, {"counted": None}, Next.HOLD, id="its weight holds, but the gateway does not tell"),
         pytest.param({"judged": tally(new=3)}, {}, Next.HOLD, id="too few requests"),
         pytest.param({"judged": tally(new=50, new_errors=1)}, {}, Next.HOLD, id="in doubt"),

@@ -66,6 +66,15 @@ async def test_a_step_does_not_begin_with_what_was_counted_before(rig: Rig) -> N
     assert counted(await look(rig, readings)) == now
 
 
+async def test_a_step_does_not_begin_before_the_gateway_has_its_weights(rig: Rig) -> None:
+    await a_step_under_way(rig)
+    async with rig.store.write() as tx:
+        await tx.run(sa.update(tables.canaries).values(step_since=None))
+        await tx.run(sa.update(tables.endpoints).values(routed_at=None))
+    canary = await look(rig, Readings(rig.gateway))
+    assert (canary.step_since, canary.message) == (None, "waits until the gateway has confirmed 5 %")
+
+
 async def test_a_look_is_told_nothing_from_before_the_last_one(rig: Rig) -> None:
     callers = await a_step_under_way(rig)
     readings, now = await read_a_moment_ago(rig, callers)

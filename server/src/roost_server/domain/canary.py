@@ -158,12 +158,13 @@ class Next(StrEnum):
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known besides the row. `live` is what the endpoint serves, None when it is not to serve; `trouble` why
-    the new version's replicas do not come up; `in_error` why the runtime is in error; `counted` what the gateway
-    counted of both versions in all, None when it could not be asked."""
+    """What is known besides the row. `live` is what the endpoint serves, None when it is not to serve; `is_routed`
+    whether the gateway has confirmed that; `trouble` why the new version's replicas do not come up; `in_error` why the
+    runtime is in error; `counted` what the gateway counted of both versions in all, None when it could not be asked."""
 
     now: datetime
     live: Weights | None
+    is_routed: bool
     trouble: str | None
     in_error: str | None
     counted: Tally | None
@@ -205,6 +206,8 @@ def _judged(canary: Canary, seen: Seen) -> Tally | None:
 def _stay_or_advance(canary: Canary, seen: Seen, judged: Tally | None, judgement: Judgement | None) -> Decision:
     if seen.in_error is not None:
         return Decision(Next.INTERRUPT, f"waits until the runtime is in order: {seen.in_error}", judged)
+    if canary.step_since is None and not seen.is_routed:
+        return Decision(Next.HOLD, f"waits until the gateway has confirmed {canary.weight} %", judged)
     if seen.counted is None:
         return Decision(Next.HOLD, "waits until the gateway can be asked what it counted", judged)
     if canary.step_since is None or judgement is None:

@@ -129,7 +129,8 @@ def _seen(work: Work, counted: Tally | None) -> Seen:
     enough = work.version.config.autoscaling.min_replicas if work.endpoint.live == work.canary.split else None
     in_error = (runtime.message or runtime.reason or "error") if runtime.status == Status.ERROR else None
     trouble = rules.trouble(work.fresh, patience, now, enough=enough)
-    return Seen(now, work.endpoint.live if serves else None, trouble, in_error, counted)
+    live = work.endpoint.live if serves else None
+    return Seen(now, live, work.endpoint.is_routed, trouble, in_error, counted)
 
 
 def _looked(canary: Canary, decision: Decision, counted: Tally | None) -> dict[str, object]:

@@ -91,6 +91,11 @@ async def test_an_unknown_field_is_named(http: httpx.AsyncClient, body: dict[str
     assert [item["msg"] for item in told["errors"]] == ["unknown field; remove it"]
 
 
+async def test_a_wrong_value_is_told_in_a_sentence(http: httpx.AsyncClient) -> None:
+    told = refused(await http.post("/runtimes", json={"name": 1}), 422, "name")
+    assert told["detail"] == "cannot accept name: input should be a valid string"
+
+
 @pytest.mark.parametrize("name", ["", "a" * 300, "A", "-a", "a-", "a_b", "a--b", "a b", "ä", "a\0b", "a\n"])
 async def test_a_name_that_cannot_be_one(http: httpx.AsyncClient, name: str) -> None:
     refused(await http.post("/runtimes", json={"name": name}), 422, "name")

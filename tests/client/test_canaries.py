@@ -146,7 +146,7 @@ def test_every_option_of_start_reaches_the_canary(roost: Command, name: str) -> 
 
 def test_the_command_shows_all_about_it(roost: Command, name: str) -> None:
     recorded(roost, name)
-    started = roost("canary", "start", name, "--to", "2")
+    started = roost("canary", "start", name)
     assert started.out.startswith(f"canary of {name} to version 2 is running, on the way to 5 %")
     assert f"roost canary show {name} --watch" in started.out
     shown = roost("canary", "show", name).out

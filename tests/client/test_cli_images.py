@@ -26,6 +26,15 @@ def test_an_image_that_is_used_stays(roost: Command, context: Path, name: str) -
     assert (refused.code, "a runtime's version uses it" in refused.err) == (1, True)
 
 
+def test_an_image_that_a_newer_one_of_its_name_replaced_is_told_from_it(
+    roost: Command, context: Path, name: str
+) -> None:
+    for _ in range(2):
+        roost("image", "build", str(context), "-t", name)
+    lines = [line for line in roost("image", "ls").out.splitlines() if line.startswith(f"{name}:")]
+    assert ["ready, replaced" in line for line in lines] == [False, True]
+
+
 def test_a_dockerfile_may_be_named_from_here_or_from_the_context(roost: Command, context: Path, name: str) -> None:
     (context / "Other").write_text("FROM other\n")
     assert roost("image", "build", str(context), "-t", name, "-f", "Other").err == "FROM other\n"

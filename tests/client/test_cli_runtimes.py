@@ -189,8 +189,10 @@ def test_events_and_versions(roost: Command, name: str) -> None:
 
 def test_an_event_shows_the_last_line_of_the_log_that_it_ends_with(roost: Command, name: str) -> None:
     roost("run", "--name", name, "--image", "hello", "-e", "ROOST_SIMULATED_FAULT=exits_at_once")
-    failed = next(line for line in roost("events", name).out.splitlines() if "replica.failed" in line)
-    assert "exited with code 1; last log lines: … exiting with 1; starting again" in failed
+    lines = roost("events", name).out.splitlines()
+    failed = next(line for line in lines if "replica.failed" in line)
+    assert "version 1: exited with code 1; last log lines: … exiting with 1; starting again" in failed
+    assert next(line for line in lines if "runtime.error" in line).endswith("exited with code 1")
 
 
 def test_config_goes_out_and_comes_back(roost: Command, name: str, tmp_path: Path) -> None:

@@ -116,3 +116,16 @@ def test_the_first_start_makes_a_token_that_the_command_finds(own: Own) -> None:
     assert config.stat().st_mode & 0o777 == 0o600
     listed = roost.cli("ps", "--json")
     assert (listed.returncode, listed.stdout.strip()) == (0, "[]")
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_token_of_an_earlier_installation_gives_way_and_that_of_another_server_stays(own: Own, is_same: bool) -> None:
+    roost = own(with_builtin=False)
+    del roost.env["ROOST_ADMIN_TOKEN"]
+    config = roost.root / "config" / "roost" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'url = "{roost.url if is_same else "http://192.0.2.1:7070"}"\ntoken = "earlier"\n')
+    roost.start()
+    assert ("earlier" in config.read_text()) is not is_same
+    assert ("names another server" in roost.log()) is not is_same
+    assert (roost.cli("ps").returncode == 0) is is_same

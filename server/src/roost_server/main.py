@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tomllib
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from roost_server import log, settings
 from roost_server.domain.errors import RoostError
 from roost_server.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The Roost platform.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="The Roost platform.")
 ConfigFile = Annotated[Path | None, typer.Option("--config", envvar="ROOST_CONFIG", help="A TOML file of settings.")]
 
 
@@ -68,15 +69,26 @@ def run(config: ConfigFile = None) -> None:
 
 
 def _keep_token(url: str, token: str) -> str:
-    """Write url and token where the `roost` command of this user looks, unless it knows a server already."""
+    """Write url and token where the `roost` command of this user looks, unless it knows another server already."""
     folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "roost"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "config.toml"
-    if path.exists():
+    if path.exists() and _url_in(path) != url:
         return f"{path} names another server and is left alone; `roost login` replaces it"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    written = path.with_suffix(".new")
+    written.unlink(missing_ok=True)
+    with os.fdopen(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(f'url = "{url}"\ntoken = "{token}"\n')
+    written.replace(path)
     return f"The roost command finds it in {path}"
+
+
+def _url_in(path: Path) -> object:
+    """Of an earlier installation at this url, the token is worth nothing any more."""
+    try:
+        return tomllib.loads(path.read_text()).get("url")
+    except ValueError:
+        return None
 
 
 @app.command()

@@ -25,7 +25,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("/var/lib/roost"), description="Where everything that must survive is kept.")
     run_dir: Path = Field(Path("/run/roost"), description="Where sockets and other short-lived files are kept.")
     api_host: str = Field("127.0.0.1", description="The address the API listens on.")
-    api_port: int = Field(7070, ge=1, le=65535, description="The port of the API and the portal.")
+    api_port: int = Field(7070, ge=1, le=65535, description="The port of the API.")
     http_host: str = Field("0.0.0.0", description="The address the gateway listens on.")
     http_port: int = Field(7080, ge=1, le=65535, description="The gateway's port for plain HTTP.")
     https_port: int = Field(7443, ge=1, le=65535, description="The gateway's port for TLS.")

@@ -20,7 +20,9 @@ Wait = Annotated[bool, typer.Option("--wait", help="Watch it until it has ended;
 def start(
     ctx: typer.Context,
     name: Name,
-    to: Annotated[int, typer.Option("--to", metavar="N", min=1, help="The version that takes over.")],
+    to: Annotated[
+        int | None, typer.Option("--to", metavar="N", min=1, help="The version that takes over. Default: the latest.")
+    ] = None,
     endpoint: OfEndpoint = None,
     steps: Annotated[
         str, typer.Option("--steps", metavar="PERCENT,…", help="Its shares of the traffic, rising to 100.")
@@ -47,7 +49,7 @@ def start(
     Record the version first with `roost deploy --no-apply`. Each step begins when the new version has the replicas
     for its share.
 
-        roost {} hello --to 2
+        roost {} hello
         roost {} hello --to 2 --steps 10,50,100 --interval 300 --wait
         roost {} hello --to 2 --endpoint partners --max-error-rate 0.001
     """
@@ -60,7 +62,7 @@ def start(
     }
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        _say(runtime, runtime.start_canary(to, endpoint, **options), wait, timeout, json)
+        _say(runtime, runtime.start_canary(to or runtime.version, endpoint, **options), wait, timeout, json)
 
 
 def _steps(text: str) -> list[int]:

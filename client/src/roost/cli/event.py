@@ -60,7 +60,13 @@ def _since(runtime: "Runtime", newest: str) -> list[Event]:
 
 
 def _row(one: Event) -> tuple[str, str, str]:
-    return output.stamp(one.created_at), one.type, _in_one_line(one.message)
+    """The last lines of a log are told with the replica that wrote them, and only there."""
+    message = _in_one_line(one.message)
+    if not one.type.startswith("replica."):
+        message = message.split("; last log lines:")[0]
+    elif "version" in one.data:
+        message = f"version {one.data['version']}: {message}"
+    return output.stamp(one.created_at), one.type, message
 
 
 def _in_one_line(message: str) -> str:

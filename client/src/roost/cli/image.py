@@ -60,10 +60,13 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
     if json:
         output.emit(found)
         return
+    newest: dict[str, str] = {}
+    for one in found:
+        newest.setdefault(one.reference, one.id)
     rows = [
         (
             one.reference,
-            f"{one.status} ({one.reason})" if one.reason else one.status,
+            _status(one, is_replaced=newest[one.reference] != one.id),
             one.source,
             (one.digest or "-").removeprefix("sha256:")[:12],
             output.size(one.size_bytes),
@@ -72,6 +75,13 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
         for one in found
     ]
     output.table(("IMAGE", "STATUS", "FROM", "DIGEST", "SIZE", "AGE"), rows)
+
+
+def _status(image: Image, *, is_replaced: bool) -> str:
+    """`is_replaced`: another of its name was made since, which a new version would get."""
+    if image.reason:
+        return f"{image.status} ({image.reason})"
+    return f"{image.status}, replaced" if is_replaced and image.status == "ready" else image.status
 
 
 def get(ctx: typer.Context, image: ImageName, json: Json = False) -> None:

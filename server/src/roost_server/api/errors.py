@@ -144,7 +144,7 @@ def from_validation(found: Any) -> RoostError:
     if first.type == "json_invalid":
         return errors.BadRequest(f"cannot read the body as JSON: {first.msg}", errors=items)
     where = ".".join(str(part) for part in first.loc) or "body"
-    return errors.Invalid(f"cannot accept {where}: {first.msg}", errors=items)
+    return errors.Invalid(f"cannot accept {where}: {first.msg[:1].lower()}{first.msg[1:]}", errors=items)
 
 
 def _item(one: dict[str, Any]) -> FieldError:

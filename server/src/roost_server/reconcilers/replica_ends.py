@@ -77,7 +77,7 @@ async def recreate(parts: Parts, work: Work) -> float | None:
     """Clear the ended box away and queue the replica anew. Reason and message stay until it is ready."""
     await parts.engine.delete(work.replica.id, force=True)
     restarts = work.replica.restarts + 1
-    happening = Happening("replica.restarting", f"start number {restarts + 1}", {"restarts": restarts})
+    happening = Happening("replica.restarting", f"start number {restarts + 1}", _data(work) | {"restarts": restarts})
     queued = {"queued_at": leases.now(), "phases": {}, "address": None, "restarts": restarts, "restart_at": None}
     keep = {"reason": work.replica.reason}
     await move(parts, work, ReplicaStatus.PENDING, happening, routed=False, **queued, **keep)
@@ -94,6 +94,7 @@ async def remove(parts: Parts, work: Work) -> float | None:
     await parts.engine.delete(work.replica.id)
     async with telling(parts, work) as tx:
         await replicas.delete(tx, work.replica.id)
-        await events.record(tx, work.runtime.id, "replica.removed", "stopped and removed", replica_id=work.replica.id)
+        told, of = "stopped and removed", {"version": work.version.number}
+        await events.record(tx, work.runtime.id, "replica.removed", told, replica_id=work.replica.id, data=of)
         await chores.publish_routes(tx)
     return None

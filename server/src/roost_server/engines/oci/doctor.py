@@ -164,7 +164,7 @@ def _other_firewalls(settings: OciSettings) -> Finding:
 def _resolvers(_: OciSettings) -> Finding:
     found = hostfiles.resolv_conf().count("nameserver ")
     fix = "name a resolver in /etc/resolv.conf that is neither on this host nor IPv6"
-    return _finding("name resolution", found > 0, f"{found} resolvers that replicas can reach", fix)
+    return _finding("name resolution", found > 0, f"replicas can reach {found} of the host's resolvers", fix)
 
 
 def _passable(settings: OciSettings) -> Finding:

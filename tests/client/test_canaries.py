@@ -186,7 +186,7 @@ def test_the_command_fails_when_it_was_rolled_back(roost: Command, name: str) ->
 def test_wrong_usage_names_the_option(roost: Command, name: str) -> None:
     recorded(roost, name)
     for options, told in (
-        ((), "--to"),
+        (("--to", "0"), "--to"),
         (("--to", "2", "--steps", "few"), 'write "few" as percents'),
         (("--to", "2", "--max-error-rate", "2"), "--max-error-rate"),
     ):

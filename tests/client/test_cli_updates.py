@@ -179,6 +179,7 @@ def test_deploy_to_a_stopped_runtime_whose_endpoint_is_pinned_promises_nothing_o
     for options in ((), ("--no-apply",)):
         first, why, how = roost("deploy", running, *options).out.splitlines()
         assert (first, "is made, but DEFAULT is pinned to version 1" in why) == (f"{running} is stopped", True)
+    assert in_ps(roost, running, "-a")[3:6] == ["1", "(latest", "3)"]
     roost("boot", running)
     assert inspect(roost, running)["endpoints"][0]["version"] == 1
     roost("shutdown", running)
@@ -225,9 +226,9 @@ def test_versions_show_what_each_serves(roost: Command, running: str) -> None:
     assert [one["version"] for one in json.loads(roost("versions", running, "--json").out)] == [3, 2, 1]
 
 
-def in_ps(roost: Command, name: str) -> list[str]:
+def in_ps(roost: Command, name: str, *options: str) -> list[str]:
     """The words of its line."""
-    return next(words for line in roost("ps").out.splitlines() if (words := line.split())[0] == name)
+    return next(words for line in roost("ps", *options).out.splitlines() if (words := line.split())[0] == name)
 
 
 def notes(roost: Command, name: str) -> dict[int, str]:

@@ -120,12 +120,10 @@ def _row(one: "Runtime") -> tuple[str, ...]:
 
 
 def _versions(one: "Runtime") -> str:
-    """What its own URL leads to, and the latest where that is another: "3", "3 (latest 4)", "2,3"."""
-    live = [share.version for share in serving.default_of(one).live]
-    if not live:
-        return str(one.version)
-    told = ",".join(str(version) for version in live)
-    return told if one.version in live else f"{told} (latest {one.version})"
+    """What its own URL leads to, or will when it runs, and the latest where that is another: "3", "3 (latest 4)"."""
+    served = serving.versions(serving.default_of(one)) or [one.version]
+    told = ",".join(str(version) for version in served)
+    return told if one.version in served else f"{told} (latest {one.version})"
 
 
 def get(ctx: typer.Context, name: Name, json: Json = False) -> None:

@@ -30,6 +30,12 @@ def aim(endpoint: Endpoint) -> str:
     return f"version {endpoint.target_version}" if endpoint.pinned else "the latest"
 
 
+def versions(endpoint: Endpoint) -> list[int]:
+    """Those that serve; where none does, those that it stays with, if it does not follow the latest."""
+    held = [endpoint.target_version] if endpoint.pinned and endpoint.target_version else []
+    return [share.version for share in endpoint.live or endpoint.split or []] or held
+
+
 def _weights(endpoint: Endpoint) -> str:
     return ",".join(f"{one.version}={one.weight}" for one in endpoint.split or [])
 

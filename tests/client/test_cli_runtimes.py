@@ -84,7 +84,7 @@ def test_a_wrong_image_says_how_to_correct_it(roost: Command, name: str) -> None
     assert ended.code == 1
     assert f"roost config set {name} build.source.ref=IMAGE" in ended.err
     corrected = roost("config", "set", name, "build.source.ref=registry.example.com/there")
-    assert (corrected.code, corrected.out) == (0, f"{name} is active, version 2\n")
+    assert (corrected.code, corrected.out) == (0, f"{name}: version 2 serves\n")
 
 
 def test_a_run_that_takes_too_long_exits_with_5(roost: Command, name: str) -> None:

@@ -137,9 +137,13 @@ def test_deploy_to_a_pinned_endpoint_says_so_and_how_to_let_it_follow(roost: Com
     roost("endpoint", "update", running, "--version", "1")
     out = roost("deploy", running, "-e", "A=2").out
     assert "version 2 is made, but DEFAULT is pinned to version 1" in out
+    assert (
+        "version 3 is made, but DEFAULT is pinned to version 1"
+        in roost(*("config", "set", running, "resources.memory_mb=512")).out
+    )
     command = out.splitlines()[-1].split()
     assert command == ["roost", "endpoint", "update", running, "DEFAULT", "--latest"]
-    assert roost(*command[1:]).out.startswith(f"{running}: version 2 serves; version 1 stays ready")
+    assert roost(*command[1:]).out.startswith(f"{running}: version 3 serves; version 1 stays ready")
 
 
 def test_a_version_recorded_beside_a_pinned_endpoint_is_not_promised_by_a_restart(roost: Command, running: str) -> None:

@@ -107,6 +107,15 @@ def test_what_skopeo_says_becomes_a_reason(said: str, reason: str) -> None:
     assert "secret" not in error.message + error.detail
 
 
+def test_a_registry_that_cannot_be_reached_is_not_told_as_a_wrong_name() -> None:
+    said = 'Error parsing image name \\"docker://r/app:v1\\": pinging container registry r: dial tcp: no such host'
+
+    error = failures.of_registry("pull", "r/app:v1", None, f'time="x" level=fatal msg="{said}"')
+
+    assert "(pinging container registry r: dial tcp: no such host)" in error.message
+    assert "Error parsing" not in error.message
+
+
 def test_an_images_own_name_is_not_read_as_a_failure() -> None:
     said = "reading manifest denied in localhost:40412/not-found/x509: Get https://localhost:40412/v2/not-found: EOF"
 

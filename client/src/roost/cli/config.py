@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from roost.cli import inputs, output, progress, serving, session
+from roost.cli import inputs, output, progress, serving, session, update
 from roost.cli.options import Json, Name, NoWait, Timeout
 from roost.config import RuntimeConfig
 
@@ -58,7 +58,7 @@ def set_(
         if told:
             output.note(told)
         progress.follow(runtime, "updating", no_wait, timeout, json)
-    output.emit(runtime) if json else print(f"{name} is {output.status(runtime.status)}, version {runtime.version}")
+        output.emit(runtime) if json else update.say_deployed(runtime)
 
 
 def _apply(document: dict[str, Any], change: str) -> None:

@@ -81,7 +81,7 @@ def deploy(
             _unset(composed, unset_env or [])
             told = None if json or from_version or document else serving.base(runtime)
             _put(runtime, composed, told, no_apply=no_apply)
-            say = _say_deployed
+            say = say_deployed
         progress.follow(runtime, "deploying", no_wait or no_apply, timeout, json)
         output.emit(runtime) if json else say(runtime)
 
@@ -135,7 +135,8 @@ def _put(runtime: "Runtime", config: RuntimeConfig, told: str | None, *, no_appl
         output.note(told)
 
 
-def _say_deployed(runtime: "Runtime") -> None:
+def say_deployed(runtime: "Runtime") -> None:
+    """What serves after a new version was made, and how it would where it does not."""
     name, number, default = runtime.name, runtime.version, serving.default_of(runtime)
     held = serving.does_not_follow(default)
     if runtime.status == "stopped" and not held:
@@ -238,7 +239,7 @@ def scale(
             _put(runtime, config, None if json else serving.base(runtime))
             progress.follow(runtime, "scaling", no_wait, timeout, json)
             if not json:
-                _say_deployed(runtime)
+                say_deployed(runtime)
     if json:
         output.emit(runtime)
         return

@@ -90,10 +90,8 @@ def _untrusted(verb: str, name: str, auth: RegistryAuth | None, words: str) -> e
 
 
 def _silent(verb: str, name: str, auth: RegistryAuth | None, words: str) -> errors.RoostError:
-    message = (
-        f"cannot {verb} {name}: the registry does not answer as it should ({words[:300]}); "
-        "check the name and the network"
-    )
+    why = re.sub(r'^Error parsing image name "[^"]*": ', "", words)[:300]
+    message = f"cannot {verb} {name}: the registry does not answer as it should ({why}); check the name and the network"
     return errors.Unavailable(message, reason=Reason.REGISTRY_UNAVAILABLE, detail=words)
 
 

@@ -120,6 +120,18 @@ async def test_the_sole_server_frees_what_a_dead_one_held(store: Store, workspac
     assert [lease.row_id for lease in await claim(store)] == [row_id]
 
 
+async def test_a_server_frees_what_it_held_itself_and_nothing_of_another(store: Store, workspace: Workspace) -> None:
+    ids = await insert(store, workspace, "a", "b")
+    async with store.write() as tx:
+        (mine,) = await leases.claim(tx, TABLE, 1, LONG, owner="0123abcd")
+        (other,) = await leases.claim(tx, TABLE, 1, LONG, owner="4567abcd")
+        await leases.end_all(tx, TABLE, owner="0123abcd")
+    assert [lease.row_id for lease in await claim(store)] == [mine.row_id]
+    assert {mine.row_id, other.row_id} == set(ids)
+    async with store.write() as tx:
+        await leases.hold(tx, other, LONG)
+
+
 async def test_a_status_the_table_does_not_allow_is_refused(store: Store, workspace: Workspace) -> None:
     async with store.write() as tx:
         runtime = await runtimes.insert(tx, workspace.id, "a", "", {})

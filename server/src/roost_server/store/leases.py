@@ -17,6 +17,9 @@ import sqlalchemy as sa
 from roost_server.store.store import Tx
 from roost_server.store.types import Instant
 
+TOKEN_LENGTH = 36
+"""Of the column. What the owner takes of it is left of a random id."""
+
 
 class LostLease(Exception):
     """The lease ran out and somebody else has the row. The stale worker must write nothing."""
@@ -62,9 +65,9 @@ def _claim(table: sa.Table, locking: bool) -> sa.Executable:
     return sa.update(table).where(table.c.id.in_(chosen)).values(taken).returning(table.c.id, table.c.attempts)
 
 
-async def claim(tx: Tx, table: sa.Table, limit: int, seconds: float) -> list[Lease]:
-    """Take up to `limit` due rows for `seconds`, the longest due first."""
-    at, token = now(), str(uuid.uuid4())
+async def claim(tx: Tx, table: sa.Table, limit: int, seconds: float, *, owner: str = "") -> list[Lease]:
+    """Take up to `limit` due rows for `seconds`, the longest due first. `owner` (a few letters) takes them."""
+    at, token = now(), f"{owner}{uuid.uuid4()}"[:TOKEN_LENGTH]
     statement = _claim(table, locking=not tx.is_sqlite)
     rows = await tx.all(statement, at=at, most=limit, token=token, until=at + timedelta(seconds=seconds))
     return [Lease(table, row["id"], token, row["attempts"]) for row in rows]
@@ -108,9 +111,11 @@ def _mine(table: sa.Table) -> sa.Update:
     return sa.update(table).where(table.c.id == sa.bindparam("row"), table.c.lease_token == sa.bindparam("token"))
 
 
-async def end_all(tx: Tx, table: sa.Table) -> None:
-    """Make every claimed row due now. Only for the sole server of a database, before it begins to work."""
-    claimed = table.c.lease_token.is_not(None)
+async def end_all(tx: Tx, table: sa.Table, *, owner: str = "") -> None:
+    """Make every row due now that this owner, or anybody, claimed. Only for a server that has not begun to work, and
+    without an owner only for the sole one of a database."""
+    claimed = table.c.lease_token.startswith(owner, autoescape=True)
+    await take_turn(tx, table, [row["id"] for row in await tx.all(sa.select(table.c.id).where(claimed))])
     await tx.run(sa.update(table).where(claimed).values(wake_at=now(), lease_token=None, lease_until=None))
 
 

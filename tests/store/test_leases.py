@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from roost_server.domain.runtime import Status
 from roost_server.store import leases, runtimes, tables
 from roost_server.store.leases import Lease, LostLease
-from roost_server.store.store import Store
+from roost_server.store.store import Stale, Store
 from roost_server.store.workspaces import Workspace
 
 TABLE = tables.runtimes
@@ -109,6 +109,16 @@ async def test_failed_attempts_are_counted_until_one_succeeds(store: Store, work
         (again,) = await claim(store)
         assert again.attempts == attempts
         await release(store, again, -1, attempts=attempts)
+
+
+async def test_a_row_that_was_deleted_during_the_work_is_no_lost_lease(store: Store, workspace: Workspace) -> None:
+    (row_id,) = await insert(store, workspace, "a")
+    (lease,) = await claim(store)
+    async with store.write() as tx:
+        await runtimes.delete(tx, row_id)
+    with pytest.raises(Stale):
+        async with store.write() as tx:
+            await leases.hold(tx, lease, LONG)
 
 
 async def test_the_sole_server_frees_what_a_dead_one_held(store: Store, workspace: Workspace) -> None:

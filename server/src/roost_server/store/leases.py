@@ -14,7 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from roost_server.store.store import Tx
+from roost_server.store import statements
+from roost_server.store.store import Stale, Tx
 from roost_server.store.types import Instant
 
 TOKEN_LENGTH = 36
@@ -79,10 +80,12 @@ def _hold(table: sa.Table) -> sa.Update:
 
 
 async def hold(tx: Tx, lease: Lease, seconds: float) -> None:
-    """Begin every write with this: prolongs the lease, or raises `LostLease` so that a stale worker writes nothing."""
+    """Begin every write with this: prolongs the lease, or raises `LostLease` so that a stale worker writes nothing.
+    Raises `Stale` when there is nothing to write to any more: the row was deleted meanwhile."""
     until = now() + timedelta(seconds=seconds)
     if await tx.run(_hold(lease.table), row=lease.row_id, token=lease.token, until=until) == 0:
-        raise LostLease(f"{lease.table.name} {lease.row_id}")
+        row = await tx.first(statements.by_id(lease.table, ("id",)), row_id=lease.row_id)
+        raise (Stale if row is None else LostLease)(f"{lease.table.name} {lease.row_id}")
 
 
 @cache

@@ -57,6 +57,12 @@ def test_a_draining_backend_stays_listed_and_is_marked(builder):
     assert health == [health_check_pb2.HEALTHY, health_check_pb2.DRAINING]
 
 
+def test_backends_that_all_drain_are_as_they_were_until_no_route_leads_to_them(builder):
+    catalog = builder.build(Snapshot((lone("r", ("a.localhost",), (LEAVING,)),)), {})
+    assignment = decode(catalog[ENDPOINTS]["h1/r/1"], endpoint_pb2.ClusterLoadAssignment())
+    assert [each.health_status for each in assignment.endpoints[0].lb_endpoints] == [health_check_pb2.HEALTHY]
+
+
 @pytest.mark.parametrize(
     ("backends", "unavailable", "forwards", "reason"),
     [

@@ -197,6 +197,19 @@ async def test_going_back_and_forth_under_load_fails_no_request(gateway, setting
     assert set(answers) == {200}
 
 
+async def test_a_version_that_leaves_with_all_its_replicas_serves_until_the_routes_lead_to_another(gateway, settings):
+    async with two_versions() as agents:
+        coming = {version: backend(up, f"replica-{version}") for version, up in agents.items()}
+        leaving = {version: dataclasses.replace(each, draining=True) for version, each in coming.items()}
+        await gateway.publish(split("e1", agents, {3: 0, 4: 100}))
+        async with steady_traffic(settings) as answers:
+            for to, other in ((3, 4), (4, 3)) * 20:
+                pools = (pool(coming[to], version=to), pool(leaving[other], version=other, weight=0))
+                await gateway.publish(Snapshot((Route("e1", (HOST,), pools, unavailable=STOPPED),)))
+                await progress(answers)
+    assert set(answers) == {200}
+
+
 async def test_only_the_routes_change_when_traffic_moves_to_a_version_that_is_there(gateway, client):
     async with two_versions() as agents:
         await gateway.publish(split("e1", agents, {3: 100, 4: 0}))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from roost_server.domain.access import Access
 from roost_server.domain.runtime import Status
 from roost_server.operations import endpoints as operations
+from roost_server.reconcilers.loop import LEASE_SECONDS
 from roost_server.reconcilers.routes import Routes
 from roost_server.store import endpoints, leases, runtimes, tables
 from support import platform
@@ -77,6 +78,16 @@ async def test_the_work_of_a_killed_server_is_taken_over_when_its_leases_run_out
     for name in NAMES:
         await living.until(name, Status.ACTIVE)
     await eventually(lambda: one_box_each(living))
+
+
+async def test_a_killed_server_that_starts_again_goes_on_at_once(servers: tuple[Rig, Rig]) -> None:
+    dying, _ = servers
+    await dying.create("agent")
+    async with dying.store.write() as tx:
+        for table in (tables.runtimes, tables.chores):
+            assert await leases.claim(tx, table, 10, LEASE_SECONDS, owner=dying.platform.owner)
+    await dying.revive()
+    await dying.until("agent", Status.ACTIVE)
 
 
 async def let_leases_run_out(rig: Rig) -> None:

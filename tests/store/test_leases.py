@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from roost_server.domain.runtime import Status
 from roost_server.store import leases, runtimes, tables
 from roost_server.store.leases import Lease, LostLease
-from roost_server.store.store import Store
+from roost_server.store.store import Stale, Store
 from roost_server.store.workspaces import Workspace
 
 TABLE = tables.runtimes
@@ -111,6 +111,16 @@ async def test_failed_attempts_are_counted_until_one_succeeds(store: Store, work
         await release(store, again, -1, attempts=attempts)
 
 
+async def test_a_row_that_was_deleted_during_the_work_is_no_lost_lease(store: Store, workspace: Workspace) -> None:
+    (row_id,) = await insert(store, workspace, "a")
+    (lease,) = await claim(store)
+    async with store.write() as tx:
+        await runtimes.delete(tx, row_id)
+    with pytest.raises(Stale):
+        async with store.write() as tx:
+            await leases.hold(tx, lease, LONG)
+
+
 async def test_the_sole_server_frees_what_a_dead_one_held(store: Store, workspace: Workspace) -> None:
     (row_id,) = await insert(store, workspace, "a")
     await claim(store)
@@ -118,6 +128,18 @@ async def test_the_sole_server_frees_what_a_dead_one_held(store: Store, workspac
     async with store.write() as tx:
         await leases.end_all(tx, TABLE)
     assert [lease.row_id for lease in await claim(store)] == [row_id]
+
+
+async def test_a_server_frees_what_it_held_itself_and_nothing_of_another(store: Store, workspace: Workspace) -> None:
+    ids = await insert(store, workspace, "a", "b")
+    async with store.write() as tx:
+        (mine,) = await leases.claim(tx, TABLE, 1, LONG, owner="0123abcd")
+        (other,) = await leases.claim(tx, TABLE, 1, LONG, owner="4567abcd")
+        await leases.end_all(tx, TABLE, owner="0123abcd")
+    assert [lease.row_id for lease in await claim(store)] == [mine.row_id]
+    assert {mine.row_id, other.row_id} == set(ids)
+    async with store.write() as tx:
+        await leases.hold(tx, other, LONG)
 
 
 async def test_a_status_the_table_does_not_allow_is_refused(store: Store, workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -128,8 +129,8 @@ class Rig:
         self.start()
 
     async def prepare(self) -> None:
-        """What a server does before its loops begin: leases of a dead one end."""
-        await setup.prepare(self.context, TOKEN, sole_server=True)
+        """What a server does before its loops begin: leases that it had when it was killed end."""
+        await setup.prepare(self.context, TOKEN, owner=self.platform.owner)
         self.caller = await caller.authenticate(self.store, TOKEN, "default", "default", "test")
 
     async def create(self, name: str = "agent", **document: Any) -> RuntimeView:
@@ -213,7 +214,8 @@ async def opened(folder: Path, database_url: str, **options: Any) -> AsyncIterat
     engine, images, gateway = MoodyEngine(), HealingImages(), RememberingGateway()
     prober = Prober(engine)
     context = Context(store, open_cipher(folder / "secret.key"), CAPACITY)
-    rig = Rig(Platform(settings, context, engine, images, gateway, prober), engine, images, gateway)
+    platform = Platform(settings, context, engine, images, gateway, prober, owner=secrets.token_hex(4))
+    rig = Rig(platform, engine, images, gateway)
     try:
         await rig.prepare()
         yield rig

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import sqlalchemy as sa
 import structlog
 import uvicorn
 from fastapi import FastAPI
@@ -32,7 +34,7 @@ from roost_server.reconcilers.canaries import CanariesReconciler
 from roost_server.reconcilers.chores import ChoresReconciler
 from roost_server.reconcilers.images import ImagesReconciler, PushesReconciler
 from roost_server.reconcilers.key_sets import KeySetsReconciler
-from roost_server.reconcilers.loop import Loop
+from roost_server.reconcilers.loop import Loop, Reconcile
 from roost_server.reconcilers.measuring import Measuring
 from roost_server.reconcilers.probe import Prober
 from roost_server.reconcilers.readings import Readings
@@ -62,7 +64,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Platform:
-    """The parts of one server, joined: what its API works with and what its reconcilers work with."""
+    """The parts of one server, joined: what its API works with and what its reconcilers work with. `owner` tells its
+    leases from those of other servers on the same database."""
 
     settings: Settings
     context: Context
@@ -70,6 +73,7 @@ class Platform:
     images: Images
     gateway: Gateway
     prober: Prober
+    owner: str
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """All that must run beside the API, each until it is cancelled."""
@@ -104,15 +108,16 @@ class Platform:
             settings.data_dir / "uploads",
             self.context.cipher,
         )
-        return [
-            Loop(store, tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),
-            Loop(store, tables.replicas, ReplicasReconciler(work), 16),
-            Loop(store, tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
-            Loop(store, tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
-            Loop(store, tables.key_sets, KeySetsReconciler(store), 4),
-            Loop(store, tables.canaries, CanariesReconciler(store, readings), 4),
-            Loop(store, tables.chores, chores, 4),
+        kinds: list[tuple[sa.Table, Reconcile, int]] = [
+            (tables.runtimes, RuntimesReconciler(store, self.engine, settings.rollback_seconds), 8),
+            (tables.replicas, ReplicasReconciler(work), 16),
+            (tables.images, ImagesReconciler(store, images, self.context.cipher), 4),
+            (tables.pushes, PushesReconciler(store, images, self.context.cipher), 2),
+            (tables.key_sets, KeySetsReconciler(store), 4),
+            (tables.canaries, CanariesReconciler(store, readings), 4),
+            (tables.chores, chores, 4),
         ]
+        return [Loop(store, *kind, owner=self.owner) for kind in kinds]
 
     def api(self) -> Api:
         settings = self.settings
@@ -150,9 +155,8 @@ class Server:
             door = parts.host_address(platform.engine)
             if door is not None and settings.api_host not in ANY:
                 listeners.append(stack.enter_context(_listen(door, settings.api_port)))
-            new_token = await setup.prepare(
-                platform.context, settings.admin_token, sole_server=settings.database_url is None
-            )
+            gone = platform.owner if settings.database_url else ""
+            new_token = await setup.prepare(platform.context, settings.admin_token, owner=gone)
             on_start(Started(url_of(settings.api_host, settings.api_port), new_token))
             await _serve(uvicorn_of(platform.api()), listeners, platform.background())
 
@@ -170,7 +174,7 @@ class Server:
         stack.push_async_callback(prober.close)
         own_cipher = cipher.open_cipher(settings.data_dir / "secret.key")
         context = Context(store, own_cipher, _capacity(settings), settings.access_token_seconds)
-        return Platform(settings, context, engine, images, gateway, prober)
+        return Platform(settings, context, engine, images, gateway, prober, owner_of(settings.data_dir))
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         store = open_store(self.settings.database_url or f"sqlite:///{self.settings.data_dir}/roost.db")
@@ -238,6 +242,16 @@ def sole_owner(data_dir: Path, doing: str) -> IO[str]:
             f"cannot {doing}: another Roost server uses the data directory {data_dir}; stop it first"
         ) from None
     return lock
+
+
+def owner_of(data_dir: Path) -> str:
+    """The name of the server to whom this data directory belongs, the same at every start. Made at the first."""
+    path = data_dir / "server.id"
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.write_text(secrets.token_hex(4))
+        fresh.replace(path)
+    return path.read_text()
 
 
 def _listen(host: str, port: int) -> socket.socket:

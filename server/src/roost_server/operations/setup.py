@@ -19,13 +19,15 @@ CLAIMED = (
 )
 
 
-async def prepare(context: Context, admin_token: str | None, *, sole_server: bool) -> str | None:
-    """Make what is missing. The admin token, if it was made now; it is not kept in clear anywhere else."""
+async def prepare(context: Context, admin_token: str | None, *, owner: str) -> str | None:
+    """Make what is missing. The admin token, if it was made now; it is not kept in clear anywhere else.
+
+    What `owner` was working on when it ended, or anybody if it is "", is due at once."""
+    for table in CLAIMED:
+        async with context.store.write() as tx:
+            await leases.end_all(tx, table, owner=owner)
     async with context.store.write() as tx:
         await workspaces.take_first_turn(tx)
-        if sole_server:
-            for table in CLAIMED:
-                await leases.end_all(tx, table)
         if await workspaces.find(tx, DEFAULT_SLUG, DEFAULT_SLUG) is None:
             await workspaces.create(tx, DEFAULT_SLUG, DEFAULT_SLUG)
         await signing.ensure_key(tx, context.cipher)

@@ -37,13 +37,16 @@ async def held(store: Store, lease: Lease) -> AsyncIterator[Tx]:
 
 
 class Loop:
-    """Runs one reconciler over the due rows of one table."""
+    """Runs one reconciler over the due rows of one table. `owner` is the server, to whom its leases belong."""
 
-    def __init__(self, store: Store, table: sa.Table, reconcile: Reconcile, concurrency: int) -> None:
+    def __init__(
+        self, store: Store, table: sa.Table, reconcile: Reconcile, concurrency: int, *, owner: str = ""
+    ) -> None:
         self._store = store
         self._table = table
         self._reconcile = reconcile
         self._concurrency = concurrency
+        self._owner = owner
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -81,7 +84,7 @@ class Loop:
         if wait > 0 or free == 0:
             return min(wait, POLL_SECONDS)
         async with self._store.write() as tx:
-            claimed = await leases.claim(tx, self._table, free, LEASE_SECONDS)
+            claimed = await leases.claim(tx, self._table, free, LEASE_SECONDS, owner=self._owner)
         for lease in claimed:
             task = asyncio.create_task(self._work(lease))
             self._running.add(task)

@@ -14,8 +14,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from roost_server.store.store import Tx
+from roost_server.store import statements
+from roost_server.store.store import Stale, Tx
 from roost_server.store.types import Instant
+
+TOKEN_LENGTH = 36
+"""Of the column. What the owner takes of it is left of a random id."""
 
 
 class LostLease(Exception):
@@ -62,9 +66,9 @@ def _claim(table: sa.Table, locking: bool) -> sa.Executable:
     return sa.update(table).where(table.c.id.in_(chosen)).values(taken).returning(table.c.id, table.c.attempts)
 
 
-async def claim(tx: Tx, table: sa.Table, limit: int, seconds: float) -> list[Lease]:
-    """Take up to `limit` due rows for `seconds`, the longest due first."""
-    at, token = now(), str(uuid.uuid4())
+async def claim(tx: Tx, table: sa.Table, limit: int, seconds: float, *, owner: str = "") -> list[Lease]:
+    """Take up to `limit` due rows for `seconds`, the longest due first. `owner` (a few letters) takes them."""
+    at, token = now(), f"{owner}{uuid.uuid4()}"[:TOKEN_LENGTH]
     statement = _claim(table, locking=not tx.is_sqlite)
     rows = await tx.all(statement, at=at, most=limit, token=token, until=at + timedelta(seconds=seconds))
     return [Lease(table, row["id"], token, row["attempts"]) for row in rows]
@@ -76,10 +80,12 @@ def _hold(table: sa.Table) -> sa.Update:
 
 
 async def hold(tx: Tx, lease: Lease, seconds: float) -> None:
-    """Begin every write with this: prolongs the lease, or raises `LostLease` so that a stale worker writes nothing."""
+    """Begin every write with this: prolongs the lease, or raises `LostLease` so that a stale worker writes nothing.
+    Raises `Stale` when there is nothing to write to any more: the row was deleted meanwhile."""
     until = now() + timedelta(seconds=seconds)
     if await tx.run(_hold(lease.table), row=lease.row_id, token=lease.token, until=until) == 0:
-        raise LostLease(f"{lease.table.name} {lease.row_id}")
+        row = await tx.first(statements.by_id(lease.table, ("id",)), row_id=lease.row_id)
+        raise (Stale if row is None else LostLease)(f"{lease.table.name} {lease.row_id}")
 
 
 @cache
@@ -108,9 +114,11 @@ def _mine(table: sa.Table) -> sa.Update:
     return sa.update(table).where(table.c.id == sa.bindparam("row"), table.c.lease_token == sa.bindparam("token"))
 
 
-async def end_all(tx: Tx, table: sa.Table) -> None:
-    """Make every claimed row due now. Only for the sole server of a database, before it begins to work."""
-    claimed = table.c.lease_token.is_not(None)
+async def end_all(tx: Tx, table: sa.Table, *, owner: str = "") -> None:
+    """Make every row due now that this owner, or anybody, claimed. Only for a server that has not begun to work, and
+    without an owner only for the sole one of a database."""
+    claimed = table.c.lease_token.startswith(owner, autoescape=True)
+    await take_turn(tx, table, [row["id"] for row in await tx.all(sa.select(table.c.id).where(claimed))])
     await tx.run(sa.update(table).where(claimed).values(wake_at=now(), lease_token=None, lease_until=None))
 
 

@@ -184,15 +184,20 @@ def _http_options(**explicit: Any) -> Any:
 
 
 def _endpoints(backends: list[Backend]) -> bytes:
-    """A serialised ClusterLoadAssignment without its name."""
-    everywhere = endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=[_endpoint(each) for each in backends])
+    """A serialised ClusterLoadAssignment without its name.
+
+    Where all drain no route leads any more, but Envoy has the endpoints before it has those routes, and requests that
+    come in between must find somebody."""
+    all_drain = all(each.draining for each in backends)
+    places = [_endpoint(each, takes_requests=all_drain or not each.draining) for each in backends]
+    everywhere = endpoint_components_pb2.LocalityLbEndpoints(lb_endpoints=places)
     return wire.serialized(endpoint_pb2.ClusterLoadAssignment(endpoints=[everywhere]))
 
 
-def _endpoint(backend: Backend) -> Any:
+def _endpoint(backend: Backend, *, takes_requests: bool) -> Any:
     return endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=socket_address(backend.address, backend.port)),
-        health_status=health_check_pb2.DRAINING if backend.draining else health_check_pb2.HEALTHY,
+        health_status=health_check_pb2.HEALTHY if takes_requests else health_check_pb2.DRAINING,
     )
 
 

@@ -13,7 +13,7 @@ from roost_server.operations.caller import hash_token
 from roost_server.store import leases, tables, workspaces
 from sqlalchemy import insert
 from support import platform
-from support.platform import TOKEN, Rig
+from support.platform import CAPACITY, TOKEN, Rig
 from support.waiting import eventually
 
 from dialects.conftest import spec
@@ -49,6 +49,12 @@ async def passwords(rig: Rig, count: int) -> list[str | None]:
         return rig.images.passwords if len(rig.images.passwords) >= count else []
 
     return await eventually(look)
+
+
+async def test_flavors_that_the_machine_cannot_hold_are_not_enabled(http: httpx.AsyncClient) -> None:
+    listed = (await http.get("/flavors")).json()
+    assert {one["enabled"] for one in listed} == {True, False}
+    assert all(one["enabled"] == (one["ram"] <= CAPACITY.memory_mb) for one in listed)
 
 
 async def test_a_password_is_kept_over_updates_that_leave_it_or_all_of_image_auth_out(

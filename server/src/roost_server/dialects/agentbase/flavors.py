@@ -18,9 +18,10 @@ async def list_agent_runtime_flavors(
     caller: CallerOf,
     resourceType: Annotated[str | None, Query(max_length=100, description="Only flavors for such resources.")] = None,
 ) -> list[models.FlavorEntity]:
-    """The smallest first."""
+    """The smallest first; enabled are those that this machine can hold."""
+    capacity = parts.context.capacity
     async with parts.context.store.read() as tx:
-        found = [shown.flavor(row) for row in await flavors.everything(tx)]
+        found = [shown.flavor(row, is_available=capacity.holds(row.size)) for row in await flavors.everything(tx)]
     return [one for one in found if resourceType is None or resourceType in one.supportedResourceTypes]
 
 

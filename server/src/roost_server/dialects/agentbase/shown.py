@@ -91,13 +91,13 @@ def happening(event: Event) -> models.KubeEventDto:
     return models.KubeEventDto(message=event.message, lastTimestamp=event.created_at)
 
 
-def flavor(row: Flavor) -> models.FlavorEntity:
+def flavor(row: Flavor, *, is_available: bool) -> models.FlavorEntity:
     return models.FlavorEntity(
         id=row.name,
         name=row.name,
         cpu=int(row.cpu_cores) if row.cpu_cores.is_integer() else row.cpu_cores,
         ram=row.memory_mb,
         supportedResourceTypes=["agent-runtime"],
-        enabled=True,
+        enabled=is_available,
         deleted=False,
     )

@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     stop_grace_seconds: float = Field(10.0, ge=0, le=600, description="Between a replica's stop signal and its kill.")
     network_cidr: str | None = Field(
         None,
-        description="The replicas' addresses, such as 10.213.0.0/16; a free range is chosen and kept if unset.",
+        description="The replicas' addresses, such as 10.213.0.0/16; a free range is chosen if unset.",
     )
     id_map_start: int = Field(231072, ge=65536, description="Host user id that a replica's root is mapped to.")
     extra_ca_certificates: Path | None = Field(

@@ -13,7 +13,7 @@ from roost_server.engines.oci.disk import Disk, Templates
 from roost_server.engines.oci.linux import calls, processes
 from roost_server.engines.oci.logs.logfile import ReplicaLog
 from roost_server.engines.oci.logs.rotation import Rotation
-from roost_server.engines.oci.network import firewall, network
+from roost_server.engines.oci.network import firewall
 from roost_server.engines.oci.network.addresses import Addresses
 from roost_server.engines.oci.network.network import Network
 from roost_server.engines.oci.process import conmon, runc
@@ -29,7 +29,7 @@ class Host:
         self.settings = settings
         self.runtime = programs.find(settings.runtime)
         self.conmon = programs.find("conmon")
-        self.installation = installation.load(settings, network.routes)
+        self.installation = installation.load(settings)
         self.boot_id = processes.boot_id()
         self.states = BoxStates(self.installation.boxes)
         self.addresses = Addresses(self.installation.network)

@@ -5,12 +5,12 @@ Its id is in every name the engine gives to something of the host: tables, inter
 
 import json
 import secrets
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from roost_server.engines.oci.network import addresses
+from roost_server.engines.oci.network.claim import claim
 from roost_server.engines.oci.settings import OciSettings
 
 VETH_FAMILY = "rst"
@@ -70,14 +70,13 @@ class Installation:
         return self.bundles / replica_id
 
 
-def load(settings: OciSettings, routes: Callable[[], Iterable[IPv4Network]]) -> Installation:
-    """The installation of this data directory, made at the first call. A set `network_cidr` wins over the kept one."""
+def load(settings: OciSettings) -> Installation:
+    """The installation of this data directory, made at the first call, with its range of addresses: `claim.py`."""
     path = settings.data_dir / "oci.json"
     kept = json.loads(path.read_text()) if path.exists() else {"id": secrets.token_hex(3)}
-    if settings.network_cidr is not None:
-        kept["network"] = str(addresses.parse(settings.network_cidr))
-    elif "network" not in kept:
-        kept["network"] = str(addresses.choose(routes(), kept["id"]))
+    asked = addresses.parse(settings.network_cidr) if settings.network_cidr is not None else None
+    before = IPv4Network(kept["network"]) if "network" in kept else None
+    kept["network"] = str(claim(kept["id"], f"{VETH_FAMILY}{kept['id']}", asked=asked, kept=before))
     _keep(path, json.dumps(kept))
     return _installation(settings, kept)
 

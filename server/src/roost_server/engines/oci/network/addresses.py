@@ -27,7 +27,7 @@ def parse(cidr: str) -> IPv4Network:
 
 
 def choose(taken: Iterable[IPv4Network], seed: str) -> IPv4Network:
-    """A free range. Seeded by the installation, so that two started at once rarely choose the same."""
+    """A free range. Seeded by the installation, so that it is the same each time, if that is free."""
     used = list(taken)
     candidates = random.Random(seed).sample(CANDIDATES, len(CANDIDATES))
     for candidate in candidates:

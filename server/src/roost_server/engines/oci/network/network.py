@@ -7,8 +7,7 @@ address in the range lies on the loopback device. Removing a namespace removes b
 
 import contextlib
 import socket
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,12 @@ from pyroute2 import IPRoute, NetlinkError
 
 from roost_server.engines.oci.installation import Installation
 from roost_server.engines.oci.linux import calls, netlink
+from roost_server.engines.oci.network.claim import LOOPBACK
 
-LOOPBACK = 1
 LAST_RESORT = 4_000_000_000
 """A route's metric: larger is worse."""
 INSIDE = "eth0"
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-
-
-def routes() -> Iterable[IPv4Network]:
-    """Every range this machine has a route to, the default route aside."""
-    with IPRoute() as route:
-        for entry in route.get_routes(family=socket.AF_INET):
-            target = _attributes(entry).get("RTA_DST")
-            if target and entry["dst_len"]:
-                yield IPv4Network(f"{target}/{entry['dst_len']}", strict=False)
 
 
 def _attributes(message: Any) -> dict[str, Any]:
@@ -45,14 +35,12 @@ class Network:
         self._mtu = 1500
 
     def prepare(self) -> None:
-        """The host's address in the range, forwarding, and the packet size of the way out.
+        """Forwarding, and the packet size of the way out. The host's address in the range is there: `claim.py`.
 
         What no box has in the range is unreachable: else packets for a box that is gone would leave this machine by
         its default route, and some stranger could answer.
         """
         with IPRoute() as route:
-            with contextlib.suppress(NetlinkError):  # it is there already
-                route.addr("add", index=LOOPBACK, address=str(self._gateway), prefixlen=32)
             route.route("replace", **self._nobody())
             self._mtu = _mtu_of_default_route(route)
         if FORWARDING.read_text().strip() != "1":

@@ -1,0 +1,71 @@
+"""Claiming: no two installations of a machine have the same address range.
+
+An installation has the range whose first address lies on the loopback device under its name (`ip addr show lo` tells
+`lo:1a2b3c`), from its start until `down` or a restart of the machine. One claims at a time.
+"""
+
+import fcntl
+import socket
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from roost_server.domain import errors
+from roost_server.engines.oci.network import addresses
+
+LOCK = Path("/run/roost-network.lock")
+LOOPBACK, NAMELESS = 1, "lo"
+"""The device's index; releases before this one gave their address no name but the device's."""
+
+
+def claim(installation: str, links: str, *, asked: IPv4Network | None, kept: IPv4Network | None) -> IPv4Network:
+    """The range that the operator asked for, else the one kept while it is in use, else a free one; claimed.
+
+    `links` begins the names of the installation's interfaces. Raises `Unavailable` when none is free, or the one asked
+    for is another installation's."""
+    name = f"{NAMELESS}:{installation}"
+    with LOCK.open("a") as lock, IPRoute() as route:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        holders = _holders(route)
+        in_use = kept and (holders.get(_first(kept)) in (name, NAMELESS) or _any_link(route, links))
+        network = asked or (kept if kept and in_use else addresses.choose(_ranges(route), installation))
+        holder = holders.get(_first(network))
+        if holder not in (None, name, NAMELESS):
+            raise errors.Unavailable(
+                f"cannot use {network} for replicas: another Roost of this machine ({holder}) does; "
+                "set ROOST_NETWORK_CIDR to another range",
+                reason="engine_unavailable",
+            )
+        if holder is None:
+            route.addr("add", index=LOOPBACK, address=_first(network), prefixlen=32, label=name)
+    return network
+
+
+def _first(network: IPv4Network) -> str:
+    return str(addresses.gateway(network))
+
+
+def _holders(route: IPRoute) -> dict[str, str]:
+    """The name of every address of the loopback device."""
+    found = (_attributes(entry) for entry in route.get_addr(family=socket.AF_INET, index=LOOPBACK))
+    return {each["IFA_ADDRESS"]: each.get("IFA_LABEL", NAMELESS) for each in found}
+
+
+def _any_link(route: IPRoute, prefix: str) -> bool:
+    """Boxes live, whatever somebody took from the loopback device."""
+    return any(_attributes(link).get("IFLA_IFNAME", "").startswith(prefix) for link in route.get_links())
+
+
+def _ranges(route: IPRoute) -> Iterable[IPv4Network]:
+    """Every range this machine has a route to, the default route aside."""
+    for entry in route.get_routes(family=socket.AF_INET):
+        target = _attributes(entry).get("RTA_DST")
+        if target and entry["dst_len"]:
+            yield IPv4Network(f"{target}/{entry['dst_len']}", strict=False)
+
+
+def _attributes(message: Any) -> dict[str, Any]:
+    return dict(message["attrs"])

@@ -81,8 +81,7 @@ def create(
     rule = access.changed(ctx, {})
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        with progress.of_change(runtime.name, json or no_wait) as show:
-            _ = show and show(f"creating {endpoint}", 0, 0)
+        with progress.of_change(runtime.name, json or no_wait, f"creating {endpoint}"):
             made = runtime.create_endpoint(endpoint, version, rule, wait=not no_wait, timeout=timeout)
     _say(made, runtime.name, json)
     if not json:
@@ -135,8 +134,7 @@ def update(
         runtime = client.runtimes.get(name)
         found = runtime.default_endpoint() if endpoint is None else runtime.get_endpoint(endpoint)
         rule = access.changed(ctx, found.access)
-        with progress.of_change(runtime.name, json or no_wait) as show:
-            _ = show and show(f"updating {found.name}", 0, 0)
+        with progress.of_change(runtime.name, json or no_wait, f"updating {found.name}"):
             after = runtime.update_endpoint(
                 found.id,
                 version=version,
@@ -167,8 +165,7 @@ def start(
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        with progress.of_change(runtime.name, json or no_wait) as show:
-            _ = show and show(f"starting {endpoint}", 0, 0)
+        with progress.of_change(runtime.name, json or no_wait, f"starting {endpoint}"):
             after = runtime.start_endpoint(endpoint, wait=not no_wait, timeout=timeout)
     _say(after, runtime.name, json)
 
@@ -187,8 +184,7 @@ def stop(
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        with progress.of_change(runtime.name, json or no_wait) as show:
-            _ = show and show(f"stopping {endpoint}", 0, 0)
+        with progress.of_change(runtime.name, json or no_wait, f"stopping {endpoint}"):
             after = runtime.stop_endpoint(endpoint, wait=not no_wait, timeout=timeout)
     _say(after, runtime.name, json)
 

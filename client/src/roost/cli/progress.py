@@ -42,10 +42,12 @@ def line(quiet: bool) -> Iterator[Show | None]:
 
 
 @contextmanager
-def of_change(name: str, quiet: bool) -> Iterator[Show | None]:
-    """A moving line while the server changes the runtime of this name."""
+def of_change(name: str, quiet: bool, doing: str) -> Iterator[Show | None]:
+    """A moving line, such as "removing hello", while the server changes the runtime of this name."""
     how = f"watch it with `roost inspect {name}` or `roost events {name} -f`"
     with going_on("the change", how), line(quiet) as show:
+        if show:
+            show(doing, 0, 0)
         yield show
 
 
@@ -62,7 +64,7 @@ def going_on(what: str, how: str) -> Iterator[None]:
 @contextmanager
 def of_runtime(name: str, quiet: bool, verb: str) -> Iterator["Callable[[Runtime], None] | None"]:
     """For `on_change` of waiting methods: status, reason, and bytes while its image comes."""
-    with of_change(name, quiet) as show:
+    with of_change(name, quiet, f"{verb} {name}") as show:
         yield None if show is None else lambda runtime: show(*_describe(runtime, verb))
 
 

@@ -209,6 +209,5 @@ def delete(
 
 
 def _delete(runtime: "Runtime", no_wait: bool, timeout: float, json: bool) -> None:
-    with progress.of_change(runtime.name, json or no_wait) as show:
-        _ = show and show(f"removing {runtime.name}", 0, 0)
+    with progress.of_change(runtime.name, json or no_wait, f"removing {runtime.name}"):
         runtime.delete(wait=not no_wait, timeout=timeout)

@@ -75,10 +75,7 @@ def deploy(
             say = inspection.say_created
         else:
             base = document or _base(runtime, from_version, options)
-            composed = configs.compose(image, base, options)
-            if "health" not in options:
-                _suit_probe(composed, base)
-            _unset(composed, unset_env or [])
+            composed = _composed(image, base, options, unset_env or [])
             told = None if json or from_version or document else serving.base(runtime)
             _put(runtime, composed, told, no_apply=no_apply)
             say = say_deployed
@@ -111,6 +108,17 @@ def _base(runtime: "Runtime", from_version: int | None, options: RunOptions) -> 
     return version.config
 
 
+def _composed(image: str | None, base: RuntimeConfig, options: RunOptions, unset: list[str]) -> RuntimeConfig:
+    """The base with what is given changed, and without the variables to take away."""
+    config = configs.compose(image, base, options)
+    if "health" not in options:
+        _suit_probe(config, base)
+    variables = config.get("runtime_server", {}).get("env", {})
+    for name in unset:
+        variables.pop(name, None)
+    return config
+
+
 _USUAL_PROBE = {"port": 8080, "path": "/health", "start_timeout_seconds": 120}
 
 
@@ -119,12 +127,6 @@ def _suit_probe(config: RuntimeConfig, base: RuntimeConfig) -> None:
     before, after = (one.get("build", {}).get("source", {}).get("kind", "builtin") for one in (base, config))
     if before != after and config.get("health") == base.get("health") in (None, _USUAL_PROBE):
         config.pop("health", None)
-
-
-def _unset(config: RuntimeConfig, names: list[str]) -> None:
-    variables = config.get("runtime_server", {}).get("env", {})
-    for name in names:
-        variables.pop(name, None)
 
 
 def _put(runtime: "Runtime", config: RuntimeConfig, told: str | None, *, no_apply: bool = False) -> None:
@@ -193,8 +195,7 @@ def rollback(
     """
     with session.client(ctx) as client:
         runtime = client.runtimes.get(name)
-        with progress.of_change(runtime.name, json or no_wait) as show:
-            _ = show and show(f"rolling {name} back", 0, 0)
+        with progress.of_change(runtime.name, json or no_wait, f"rolling {name} back"):
             began = time.monotonic()
             found = runtime.rollback(to, endpoint, wait=not no_wait, timeout=timeout)
             took = time.monotonic() - began

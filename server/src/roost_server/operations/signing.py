@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm
 
 from roost_server.domain import errors
 from roost_server.domain.ids import new_id
-from roost_server.store import chores, endpoint_tokens, leases, signing_keys
+from roost_server.store import chores, endpoint_tokens, idempotency, leases, signing_keys
 from roost_server.store.cipher import Cipher
 from roost_server.store.signing_keys import Jwk, Published, SigningKey, Standing
 from roost_server.store.store import Tx
@@ -31,9 +31,6 @@ NEW_KEY_AFTER = timedelta(days=90)
 PUBLISHED_BEFORE = timedelta(days=1)
 LONGEST_ACCESS_TOKEN = timedelta(days=1)
 """The most that `access_token_seconds` can be."""
-
-REPEATED_WITHIN = timedelta(days=1)
-"""A token is signed once more when its creation is repeated, for as long as idempotency keys are kept."""
 
 CLOCKS = timedelta(hours=1)
 """By how much the clocks of servers may differ."""
@@ -62,7 +59,8 @@ async def _retire(tx: Tx, key: Standing, signed_until: datetime, at: datetime) -
         await signing_keys.forget_private(tx, key.id)
     if not key.is_published or at < signed_until + LONGEST_ACCESS_TOKEN:
         return
-    if not await endpoint_tokens.any_made(tx, key.created_at - REPEATED_WITHIN, signed_until):
+    # A token is signed once more when its creation is repeated.
+    if not await endpoint_tokens.any_made(tx, key.created_at - idempotency.KEPT_FOR, signed_until):
         await signing_keys.unpublish(tx, key.id)
         await chores.publish_routes(tx)
 

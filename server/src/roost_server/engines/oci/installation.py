@@ -36,7 +36,7 @@ class Installation:
 
     @property
     def veth_prefix(self) -> str:
-        return f"{VETH_FAMILY}{self.id}"
+        return _veth_prefix(self.id)
 
     @property
     def host_address(self) -> IPv4Address:
@@ -76,7 +76,7 @@ def load(settings: OciSettings) -> Installation:
     kept = json.loads(path.read_text()) if path.exists() else {"id": secrets.token_hex(3)}
     asked = addresses.parse(settings.network_cidr) if settings.network_cidr is not None else None
     before = IPv4Network(kept["network"]) if "network" in kept else None
-    kept["network"] = str(claim(kept["id"], f"{VETH_FAMILY}{kept['id']}", asked=asked, kept=before))
+    kept["network"] = str(claim(kept["id"], _veth_prefix(kept["id"]), asked=asked, kept=before))
     _keep(path, json.dumps(kept))
     return _installation(settings, kept)
 
@@ -90,6 +90,10 @@ def existing(settings: OciSettings) -> Installation | None:
 def _installation(settings: OciSettings, kept: dict[str, str]) -> Installation:
     run = settings.run_dir / f"oci-{kept['id']}"
     return Installation(kept["id"], IPv4Network(kept["network"]), settings.data_dir, run)
+
+
+def _veth_prefix(id_: str) -> str:
+    return f"{VETH_FAMILY}{id_}"
 
 
 def _keep(path: Path, text: str) -> None:

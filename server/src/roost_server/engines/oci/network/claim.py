@@ -9,16 +9,16 @@ import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 from pyroute2 import IPRoute
 
 from roost_server.domain import errors
-from roost_server.engines.oci.network import addresses
+from roost_server.engines.oci.network import addresses, devices
+from roost_server.engines.oci.network.devices import LOOPBACK, attributes
 
 LOCK = Path("/run/roost-network.lock")
-LOOPBACK, NAMELESS = 1, "lo"
-"""The device's index; releases before this one gave their address no name but the device's."""
+NAMELESS = "lo"
+"""Releases before this one gave their address no name but the device's."""
 
 
 def claim(installation: str, links: str, *, asked: IPv4Network | None, kept: IPv4Network | None) -> IPv4Network:
@@ -30,7 +30,8 @@ def claim(installation: str, links: str, *, asked: IPv4Network | None, kept: IPv
     with LOCK.open("a") as lock, IPRoute() as route:
         fcntl.flock(lock, fcntl.LOCK_EX)
         holders = _holders(route)
-        in_use = kept and (holders.get(_first(kept)) in (name, NAMELESS) or _any_link(route, links))
+        boxes_live = any(devices.beginning_with(route, links))  # whatever somebody took from the loopback device
+        in_use = kept and (holders.get(_first(kept)) in (name, NAMELESS) or boxes_live)
         network = asked or (kept if kept and in_use else addresses.choose(_ranges(route), installation))
         holder = holders.get(_first(network))
         if holder not in (None, name, NAMELESS):
@@ -50,22 +51,13 @@ def _first(network: IPv4Network) -> str:
 
 def _holders(route: IPRoute) -> dict[str, str]:
     """The name of every address of the loopback device."""
-    found = (_attributes(entry) for entry in route.get_addr(family=socket.AF_INET, index=LOOPBACK))
+    found = (attributes(entry) for entry in route.get_addr(family=socket.AF_INET, index=LOOPBACK))
     return {each["IFA_ADDRESS"]: each.get("IFA_LABEL", NAMELESS) for each in found}
-
-
-def _any_link(route: IPRoute, prefix: str) -> bool:
-    """Boxes live, whatever somebody took from the loopback device."""
-    return any(_attributes(link).get("IFLA_IFNAME", "").startswith(prefix) for link in route.get_links())
 
 
 def _ranges(route: IPRoute) -> Iterable[IPv4Network]:
     """Every range this machine has a route to, the default route aside."""
     for entry in route.get_routes(family=socket.AF_INET):
-        target = _attributes(entry).get("RTA_DST")
+        target = attributes(entry).get("RTA_DST")
         if target and entry["dst_len"]:
             yield IPv4Network(f"{target}/{entry['dst_len']}", strict=False)
-
-
-def _attributes(message: Any) -> dict[str, Any]:
-    return dict(message["attrs"])

@@ -15,16 +15,13 @@ from pyroute2 import IPRoute, NetlinkError
 
 from roost_server.engines.oci.installation import Installation
 from roost_server.engines.oci.linux import calls, netlink
-from roost_server.engines.oci.network.claim import LOOPBACK
+from roost_server.engines.oci.network import devices
+from roost_server.engines.oci.network.devices import LOOPBACK, attributes
 
 LAST_RESORT = 4_000_000_000
 """A route's metric: larger is worse."""
 INSIDE = "eth0"
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-
-
-def _attributes(message: Any) -> dict[str, Any]:
-    return dict(message["attrs"])
 
 
 class Network:
@@ -95,15 +92,14 @@ def _without_ipv6(interface: str) -> None:
 
 
 def _remove_links(route: IPRoute, prefix: str) -> None:
-    for link in route.get_links():
-        if _attributes(link).get("IFLA_IFNAME", "").startswith(prefix):
-            with contextlib.suppress(NetlinkError):
-                route.link("delete", index=link["index"])
+    for index in devices.beginning_with(route, prefix):
+        with contextlib.suppress(NetlinkError):
+            route.link("delete", index=index)
 
 
 def _mtu_of_default_route(route: IPRoute) -> int:
     for entry in route.get_default_routes(family=socket.AF_INET):
-        index = _attributes(entry).get("RTA_OIF")
+        index = attributes(entry).get("RTA_OIF")
         if index:
-            return int(_attributes(route.get_links(index)[0]).get("IFLA_MTU", 1500))
+            return int(attributes(route.get_links(index)[0]).get("IFLA_MTU", 1500))
     return 1500

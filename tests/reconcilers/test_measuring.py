@@ -138,9 +138,10 @@ async def test_a_version_scales_out_with_its_load_and_in_again_and_says_why(rig:
     }
     demand.cores = 0.0
     await replicas_become(rig, 1)
-    down = (await scalings(rig))[-1]
-    assert (down.data["from"], down.data["to"]) == (3, 1)
-    assert "fewer would have done for 1 s" in down.message
+    # By way of 2 when a replica is too young to be measured: it counts as fully used.
+    downs = (await scalings(rig))[1:]
+    assert [(down.data["from"], down.data["to"]) for down in downs] in ([(3, 1)], [(3, 2), (2, 1)])
+    assert all("fewer would have done for 1 s" in down.message for down in downs)
     assert (await rig.view("agent")).runtime.status == Status.ACTIVE
 
 

@@ -253,23 +253,32 @@ async def wait(
 ) -> EndpointView:
     """The endpoint as soon as it has settled and the gateway has confirmed it, or as it is after `seconds`.
 
-    What the runtime's other endpoints wait for does not hold it up. A failure counts once the runtime was looked at:
-    until then it may be one from before the change. Without `settles` the gateway's word is enough, which a change
-    needs that is not about versions: whatever else is under way has nothing to do with it."""
+    What the runtime's other endpoints wait for does not hold it up. Without `settles` the gateway's word is enough,
+    which a change needs that is not about versions: whatever else is under way has nothing to do with it."""
 
-    def settled(view: EndpointView) -> bool:
-        if not settles:
-            return view.routed
-        is_looked_at = view.status != EndpointStatus.ERROR or view.runtime.status != Status.UPDATING
-        return view.status in _SETTLED and is_looked_at and view.routed
+    async def look() -> tuple[EndpointView, Sequence[EndpointView]]:
+        async with context.store.read() as tx:
+            runtime = await find(tx, caller, runtime_name)
+            boxes = await replicas.of(tx, runtime.id)
+            views = await view_endpoints(tx, runtime, await endpoints.of(tx, runtime.id), boxes)
+        for one in views:
+            if one.endpoint.id == endpoint_id:
+                return one, views
+        raise errors.NotFound(f'endpoint {endpoint_id} of runtime "{runtime.name}" was deleted meanwhile')
 
-    return await waiting.until(
-        context.store.nudges,
-        "runtime_changes",
-        lambda: get(context, caller, runtime_name, endpoint_id),
-        settled,
-        seconds,
-    )
+    def settled(seen: tuple[EndpointView, Sequence[EndpointView]]) -> bool:
+        one, views = seen
+        return one.routed and (not settles or (one.status in _SETTLED and _was_looked_at(views)))
+
+    nudges = context.store.nudges
+    found, _ = await waiting.until(nudges, "runtime_changes", look, settled, seconds)
+    return found
+
+
+def _was_looked_at(views: Sequence[EndpointView]) -> bool:
+    """Whether the runtime was since its last change: until then a failure may be one from before it, and the runtime
+    would still be shown as on its way."""
+    return views[0].runtime.status != Status.UPDATING or any(view.status not in _SETTLED for view in views)
 
 
 async def _view(tx: Tx, runtime: Runtime, endpoint: Endpoint) -> EndpointView:

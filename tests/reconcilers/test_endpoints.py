@@ -185,6 +185,21 @@ async def test_a_runtime_that_stopped_with_its_endpoints_is_stopped_and_started_
     await serves(rig, {1: 100})
 
 
+@pytest.mark.parametrize("verb", ["start", "create"])
+async def test_who_waits_for_the_first_endpoint_of_a_stopped_runtime_finds_that_active_too(rig: Rig, verb: str) -> None:
+    await rig.create("agent")
+    await rig.until("agent", Status.ACTIVE)
+    await endpoints.stop(rig.context, rig.caller, "agent", "DEFAULT")
+    await rig.until("agent", Status.STOPPED)
+    if verb == "start":
+        asked = await endpoints.start(rig.context, rig.caller, "agent", "DEFAULT")
+    else:
+        asked = await endpoints.create(rig.context, rig.caller, "agent", "other", None, Access())
+    assert asked.runtime.status == Status.STARTING
+    view = await endpoints.wait(rig.context, rig.caller, asked.runtime.id, asked.endpoint.id, 30)
+    assert (view.status, view.runtime.status) == (EndpointStatus.ACTIVE, Status.ACTIVE)
+
+
 async def test_a_stopped_endpoint_of_a_runtime_that_stopped_with_its_endpoints_can_be_deleted(rig: Rig) -> None:
     await rig.create("agent")
     await endpoints.create(rig.context, rig.caller, "agent", "stable", None, Access())

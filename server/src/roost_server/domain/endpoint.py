@@ -32,6 +32,10 @@ class EndpointStatus(StrEnum):
     DELETING = "deleting"
 
 
+SETTLED = (EndpointStatus.ACTIVE, EndpointStatus.STOPPED, EndpointStatus.ERROR)
+"""Nothing more comes by itself."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """`pinned_version` None follows the latest applied version; `split` wins over both while it is set.

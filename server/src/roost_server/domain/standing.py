@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from roost_server.domain.endpoint import Endpoint, EndpointStatus, Weights
+from roost_server.domain.endpoint import SETTLED, Endpoint, EndpointStatus, Weights
 from roost_server.domain.replica import Replica, ReplicaStatus
 from roost_server.domain.runtime import PASSING, Runtime, Status, Wanted
 
 Standing = tuple[Status, str | None, str | None]
 """Status, reason and message."""
+
+ON_ITS_WAY = (Status.CREATING, Status.UPDATING, Status.STARTING)
 
 
 def of_runtime(
@@ -48,7 +50,7 @@ def _trouble(live: Mapping[str, Weights], replica: Replica) -> str | None:
 
 
 def _on_the_way(runtime: Runtime, live: Mapping[str, Weights], moved: bool) -> Status:
-    if runtime.status in (Status.CREATING, Status.UPDATING, Status.STARTING):
+    if runtime.status in ON_ITS_WAY:
         return runtime.status
     nothing_serves = not any(live.values())
     return Status.STARTING if moved or nothing_serves else Status.UPDATING
@@ -62,7 +64,8 @@ def of_endpoint(runtime: Runtime, endpoint: Endpoint, replicas: Sequence[Replica
         return EndpointStatus.STOPPING if endpoint.live or runtime.status == Status.STOPPING else EndpointStatus.STOPPED
     shares = endpoint.shares(runtime.applied_version)
     ready = {replica.version for replica in replicas if replica.status == ReplicaStatus.READY}
-    failing = {replica.version for replica in replicas if replica.reason not in PASSING}
+    staying = (replica for replica in replicas if replica.status != ReplicaStatus.STOPPING)
+    failing = {replica.version for replica in staying if replica.reason not in PASSING}
     if endpoint.live == shares and shares.keys() <= ready:
         return EndpointStatus.ACTIVE
     if (shares.keys() - ready) & failing:
@@ -70,3 +73,20 @@ def of_endpoint(runtime: Runtime, endpoint: Endpoint, replicas: Sequence[Replica
     if endpoint.live != shares and endpoint.live:
         return EndpointStatus.UPDATING
     return EndpointStatus.CREATING if runtime.status == Status.CREATING else EndpointStatus.STARTING
+
+
+def was_looked_at(runtime: Runtime, endpoints: Sequence[Endpoint], replicas: Sequence[Replica]) -> bool:
+    """Whether the runtime's own status can be of a look at these rows, which are all of its: one that is on its way
+    while nothing is will be told otherwise a moment later."""
+    if runtime.status not in ON_ITS_WAY:
+        return True
+    if any(of_endpoint(runtime, endpoint, replicas) not in SETTLED for endpoint in endpoints):
+        return True
+    shares = [endpoint.shares(runtime.applied_version) for endpoint in endpoints]
+    needed = {version for weights in (*shares, *(endpoint.live for endpoint in endpoints)) for version in weights}
+    return any(replica.version in needed and _is_awaited(replica) for replica in replicas)
+
+
+def _is_awaited(replica: Replica) -> bool:
+    is_there = replica.status == ReplicaStatus.STOPPING or (replica.status == ReplicaStatus.READY and replica.routed)
+    return not is_there and replica.reason in PASSING

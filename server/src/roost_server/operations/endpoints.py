@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from roost_server.domain import errors
+from roost_server.domain import errors, standing
 from roost_server.domain.access import Access
-from roost_server.domain.endpoint import Endpoint, EndpointStatus, Weights, check_name, check_weights
+from roost_server.domain.endpoint import SETTLED, Endpoint, EndpointStatus, Weights, check_name, check_weights
 from roost_server.domain.runtime import Runtime, Status, Wanted
 from roost_server.operations import canary_moves, idempotency, waiting
 from roost_server.operations.caller import Caller
@@ -30,8 +30,6 @@ from roost_server.store.store import Tx
 
 MOST_ENDPOINTS = 50
 """Of one runtime: each may need replicas of its own."""
-
-_SETTLED = (EndpointStatus.ACTIVE, EndpointStatus.STOPPED, EndpointStatus.ERROR)
 
 
 @dataclass(frozen=True)
@@ -251,34 +249,30 @@ async def delete(context: Context, caller: Caller, runtime_name: str, name: str,
 async def wait(
     context: Context, caller: Caller, runtime_name: str, endpoint_id: str, seconds: float, *, settles: bool = True
 ) -> EndpointView:
-    """The endpoint as soon as it has settled and the gateway has confirmed it, or as it is after `seconds`.
+    """The endpoint as soon as it has settled, the gateway has confirmed it and its runtime's own status says so too, or
+    as it is after `seconds`.
 
     What the runtime's other endpoints wait for does not hold it up. Without `settles` the gateway's word is enough,
-    which a change needs that is not about versions: whatever else is under way has nothing to do with it."""
+    which a change needs that is not about versions: whatever else is under way has nothing to do with it. A failure
+    counts once the runtime was looked at: until then it may be one from before the change."""
 
-    async def look() -> tuple[EndpointView, Sequence[EndpointView]]:
+    async def look() -> tuple[EndpointView, bool]:
         async with context.store.read() as tx:
             runtime = await find(tx, caller, runtime_name)
-            boxes = await replicas.of(tx, runtime.id)
-            views = await view_endpoints(tx, runtime, await endpoints.of(tx, runtime.id), boxes)
-        for one in views:
-            if one.endpoint.id == endpoint_id:
-                return one, views
-        raise errors.NotFound(f'endpoint {endpoint_id} of runtime "{runtime.name}" was deleted meanwhile')
+            endpoint = await find_endpoint(tx, runtime, endpoint_id)
+            its_endpoints, boxes = await endpoints.of(tx, runtime.id), await replicas.of(tx, runtime.id)
+            (view,) = await view_endpoints(tx, runtime, [endpoint], boxes)
+            return view, standing.was_looked_at(runtime, its_endpoints, boxes)
 
-    def settled(seen: tuple[EndpointView, Sequence[EndpointView]]) -> bool:
-        one, views = seen
-        return one.routed and (not settles or (one.status in _SETTLED and _was_looked_at(views)))
+    def settled(seen: tuple[EndpointView, bool]) -> bool:
+        view, was_looked_at = seen
+        is_failure_from_before = view.status == EndpointStatus.ERROR and view.runtime.status in standing.ON_ITS_WAY
+        as_wanted = not settles or (view.status in SETTLED and not is_failure_from_before)
+        return as_wanted and view.routed and was_looked_at
 
     nudges = context.store.nudges
     found, _ = await waiting.until(nudges, "runtime_changes", look, settled, seconds)
     return found
-
-
-def _was_looked_at(views: Sequence[EndpointView]) -> bool:
-    """Whether the runtime was since its last change: until then a failure may be one from before it, and the runtime
-    would still be shown as on its way."""
-    return views[0].runtime.status != Status.UPDATING or any(view.status not in _SETTLED for view in views)
 
 
 async def _view(tx: Tx, runtime: Runtime, endpoint: Endpoint) -> EndpointView:

@@ -1,5 +1,6 @@
 """Tokens of endpoints: made, shown once, listed, revoked; and what the gateway is told of them."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -147,6 +148,32 @@ async def test_the_gateway_is_told_whose_tokens_pass(http: httpx.AsyncClient, ag
     check = (await guard(rig)).jwt
     assert isinstance(check, JwtCheck) and str(agent["id"]) in check.audiences
     assert check.issuer == jwt.decode(later["token"], options={"verify_signature": False})["iss"]
+
+
+async def test_who_waits_for_a_token_waits_until_the_gateway_knows(
+    http: httpx.AsyncClient, agent: dict[str, Any], rig: Rig
+) -> None:
+    await http.patch("/runtimes/agent/endpoints/DEFAULT?wait=30", json={"access": {"mode": "token"}})
+
+    async def there() -> list[str]:
+        return [one["id"] for one in (await http.get(PATH)).json()["items"]]
+
+    rig.gateway.available = False
+    making = asyncio.create_task(http.post(f"{PATH}?wait=30", json={"name": "partner"}))
+    [made] = await eventually(there)
+    assert not making.done() and made not in await accepted(rig)
+    rig.gateway.available = True
+    assert (await making).json()["id"] == made and made in await accepted(rig)
+
+    async def gone() -> bool:
+        return not await there()
+
+    rig.gateway.available = False
+    deleting = asyncio.create_task(http.delete(f"{PATH}/{made}?wait=30"))
+    await eventually(gone)
+    assert not deleting.done() and made in await accepted(rig)
+    rig.gateway.available = True
+    assert (await deleting).status_code == 204 and made not in await accepted(rig)
 
 
 async def _is(rig: Rig, ids: set[str]) -> bool:

@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 from roost_server.engines.simulated import FAULT_VARIABLE
+from support.platform import Rig
+from support.waiting import eventually
 
 from api.envelopes import refused
 
@@ -210,6 +212,25 @@ async def test_access_that_cannot_be_names_the_field(
 ) -> None:
     refused(await http.patch(f"{ENDPOINTS}/DEFAULT", json={"access": access}), 422, field)
     refused(await http.post(ENDPOINTS, json={"name": "canary", "access": access}), 422, field)
+
+
+async def test_who_waits_for_a_deletion_waits_until_the_gateway_has_it(
+    http: httpx.AsyncClient, two: dict[str, Any], rig: Rig
+) -> None:
+    made = await create(http, "canary", version=1)
+
+    def routes() -> set[str]:
+        return {route.id for route in rig.gateway.snapshot.routes} if rig.gateway.snapshot else set()
+
+    async def gone() -> bool:
+        return (await http.get(f"{ENDPOINTS}/canary")).status_code == 404
+
+    rig.gateway.available = False
+    deleting = asyncio.create_task(http.delete(f"{ENDPOINTS}/canary?wait=30"))
+    await eventually(gone)
+    assert not deleting.done() and made["id"] in routes()
+    rig.gateway.available = True
+    assert (await deleting).status_code == 204 and made["id"] not in routes()
 
 
 async def test_the_default_endpoint_stays(http: httpx.AsyncClient, agent: dict[str, Any]) -> None:

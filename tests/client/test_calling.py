@@ -115,6 +115,24 @@ def test_another_endpoint_is_called_by_its_name(runtime: Runtime, roost: Command
     assert runtime.call("GET", "/x").status_code == 200
 
 
+def test_who_may_call_and_where_holds_for_the_next_call(client: Roost, runtime: Runtime) -> None:
+    def status(token: str | None = None) -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else None
+        return runtime.call("GET", "/x", headers=headers).status_code
+
+    runtime.update_endpoint("DEFAULT", access={"mode": "token"})
+    assert status() == 401
+    made = runtime.create_endpoint_token("DEFAULT", "partner")
+    assert status(made.token) == 200
+    runtime.delete_endpoint_token("DEFAULT", made.id)
+    assert status(made.token) in (401, 403)
+    runtime.create_endpoint("canary")
+    who_knows_it = client.runtimes.get(runtime.name)
+    assert who_knows_it.call("GET", "/x", endpoint="canary").status_code == 200
+    runtime.delete_endpoint("canary")
+    assert who_knows_it.call("GET", "/x", endpoint="canary").status_code == 404
+
+
 def test_an_error_of_the_agent_is_an_answer(runtime: Runtime) -> None:
     assert runtime.call("GET", "/refuse").status_code == 418
 

@@ -91,6 +91,26 @@ async def test_aborted_the_old_version_has_all_at_once(rig: Rig) -> None:
             await act(rig, verb)
 
 
+@pytest.mark.parametrize("verb", ["promote", "abort"])
+async def test_who_waits_for_its_end_waits_until_the_gateway_has_it(rig: Rig, verb: str) -> None:
+    await two_versions(rig)
+    started = await canaries.start(rig.context, rig.caller, "agent", 2, None, NEVER)
+    await weights_were(rig, 2, [0, 5])
+    rig.gateway.available = False
+    await act(rig, verb)
+    waiting = asyncio.create_task(canaries.wait(rig.context, rig.caller, "agent", started.canary.id, 30))
+
+    async def has_ended() -> bool:
+        return (await current(rig)).has_ended
+
+    await eventually(has_ended)
+    assert weights_seen(rig, 2) == [0, 5] and not waiting.done()
+    rig.gateway.available = True
+    view = await waiting
+    assert weights_seen(rig, 2) == [0, 5, 100 if verb == "promote" else 0]
+    assert (view.canary.has_ended, view.endpoint.is_routed, view.runtime.status) == (True, True, Status.ACTIVE)
+
+
 async def test_retried_it_begins_anew_with_the_same_terms(rig: Rig) -> None:
     callers = await two_versions(rig)
     first = await start(rig, Terms((10, 100), 0.0, 0.02, 2.0, 30))

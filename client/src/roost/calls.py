@@ -54,8 +54,9 @@ def change(path: str, json: Any, *, wait: float = 0.0, expected_revision: int | 
     return Call("PATCH", path, _given(wait=wait or None), json, None, headers, seconds=wait, repeatable=repeatable)
 
 
-def delete(path: str, *, expected_revision: int | None = None) -> Call:
-    return Call("DELETE", path, headers=if_match(expected_revision), repeatable=True)
+def delete(path: str, *, wait: float = 0.0, expected_revision: int | None = None) -> Call:
+    headers = if_match(expected_revision)
+    return Call("DELETE", path, _given(wait=wait or None), headers=headers, seconds=wait, repeatable=True)
 
 
 def if_match(expected_revision: int | None) -> dict[str, str]:

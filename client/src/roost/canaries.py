@@ -60,8 +60,10 @@ class Canary(models.CanaryState):
         return self._ask(calls.verb(self._path("promote")))
 
     def abort(self) -> Self:
-        """All traffic back to the old version, at once. Raises `ConflictError` when it has succeeded."""
-        return self._ask(calls.verb(self._path("abort")))
+        """All traffic back to the old version, at once; returns when the gateway has that, or after 20 seconds.
+
+        Raises `ConflictError` when it has succeeded."""
+        return self._ask(calls.verb(self._path("abort"), wait=waiting.SLICE_SECONDS))
 
     def retry(self) -> Self:
         """A new canary with the same parameters as this one, which was rolled back or aborted."""

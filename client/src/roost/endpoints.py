@@ -99,9 +99,12 @@ class Endpoints(Handle):
         """Let it answer 503 and give its replicas up, unless other endpoints need them. Raises `NotFoundError`."""
         return self._bring_endpoint_to("stop", endpoint, wait, timeout)
 
-    def delete_endpoint(self, endpoint: str, *, expected_revision: int | None = None) -> None:
-        """Its URL answers 404 from then on. Raises `ConflictError` for the default one or a stale revision."""
-        self._transport.send(calls.delete(self._path("endpoints", endpoint), expected_revision=expected_revision))
+    def delete_endpoint(self, endpoint: str, *, expected_revision: int | None = None, wait: bool = True) -> None:
+        """Its URL answers 404 from then on; with `wait`, at most 20 seconds are waited for the gateway to know.
+
+        Raises `ConflictError` for the default one or a stale revision."""
+        path, seconds = self._path("endpoints", endpoint), waiting.SLICE_SECONDS if wait else 0.0
+        self._transport.send(calls.delete(path, wait=seconds, expected_revision=expected_revision))
         self.refresh()
 
     def _bring_endpoint_to(self, verb: str, endpoint: str, wait: bool, timeout: float | None) -> models.Endpoint:

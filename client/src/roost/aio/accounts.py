@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from roost import calls, models
+from roost import calls, models, waiting
 from roost.aio.handle import AsyncHandle, OnChange
 from roost.waiting import Deadline
 
@@ -30,21 +30,31 @@ class AsyncAccounts(AsyncHandle):
         return account
 
     async def create_endpoint_token(
-        self, endpoint: str, name: str, *, expires_in_seconds: int | None = None
+        self, endpoint: str, name: str, *, expires_in_seconds: int | None = None, wait: bool = True
     ) -> models.NewEndpointToken:
         """A token for callers of an endpoint whose access mode is `token`; without a time it lasts until it is
-        deleted. Its `token` is shown this once. Raises `AlreadyExistsError`."""
-        call = calls.create(self._tokens(endpoint), {"name": name, "expires_in_seconds": expires_in_seconds})
-        return await self._transport.read(models.NewEndpointToken, call)
+        deleted. Its `token` is shown this once. With `wait`, at most 20 seconds are waited for the gateway to know it.
+
+        Raises `AlreadyExistsError`."""
+        body, seconds = {"name": name, "expires_in_seconds": expires_in_seconds}, _seconds(wait)
+        return await self._transport.read(
+            models.NewEndpointToken, calls.create(self._tokens(endpoint), body, wait=seconds)
+        )
 
     async def list_endpoint_tokens(self, endpoint: str) -> list[models.EndpointToken]:
         """The tokens of an endpoint, oldest first, without what is sent."""
         call = calls.get(self._tokens(endpoint))
         return [one async for one in self._transport.items(models.EndpointToken, call)]
 
-    async def delete_endpoint_token(self, endpoint: str, token_id: str) -> None:
-        """Whoever holds it is refused a moment later. Raises `NotFoundError`."""
-        await self._transport.send(calls.delete(self._tokens(endpoint, token_id)))
+    async def delete_endpoint_token(self, endpoint: str, token_id: str, *, wait: bool = True) -> None:
+        """Whoever holds it is refused from then on; with `wait`, at most 20 seconds are waited for the gateway to know.
+
+        Raises `NotFoundError`."""
+        await self._transport.send(calls.delete(self._tokens(endpoint, token_id), wait=_seconds(wait)))
 
     def _tokens(self, endpoint: str, *parts: str) -> str:
         return self._path("endpoints", endpoint, "tokens", *parts)
+
+
+def _seconds(wait: bool) -> float:
+    return waiting.SLICE_SECONDS if wait else 0.0

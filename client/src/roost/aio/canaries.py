@@ -59,8 +59,10 @@ class AsyncCanary(models.CanaryState):
         return await self._ask(calls.verb(self._path("promote")))
 
     async def abort(self) -> Self:
-        """All traffic back to the old version, at once. Raises `ConflictError` when it has succeeded."""
-        return await self._ask(calls.verb(self._path("abort")))
+        """All traffic back to the old version, at once; returns when the gateway has that, or after 20 seconds.
+
+        Raises `ConflictError` when it has succeeded."""
+        return await self._ask(calls.verb(self._path("abort"), wait=waiting.SLICE_SECONDS))
 
     async def retry(self) -> Self:
         """A new canary with the same parameters as this one, which was rolled back or aborted."""

@@ -18,7 +18,9 @@ from roost_server.operations.canaries import CanaryView
 router = APIRouter(tags=["canaries"])
 
 NUMBER_MAX = 2**31 - 1
-UntilEnded = Annotated[float, Query(ge=0, le=300, description="Wait up to this many seconds until it has ended.")]
+UntilEnded = Annotated[
+    float, Query(ge=0, le=300, description="Wait up to this many seconds until it has ended, also for the gateway.")
+]
 _DEFAULT = Terms()
 
 

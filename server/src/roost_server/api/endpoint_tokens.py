@@ -5,10 +5,10 @@ from datetime import datetime
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from roost_server.api.context import ApiOf, CallerOf, IdempotentCaller
+from roost_server.api.context import ApiOf, CallerOf, IdempotentCaller, Wait
 from roost_server.api.errors import documented
 from roost_server.api.models import Page
-from roost_server.operations import endpoint_tokens
+from roost_server.operations import endpoint_tokens, endpoints
 
 router = APIRouter(prefix="/runtimes/{runtime}/endpoints/{endpoint}/tokens", tags=["endpoint tokens"])
 
@@ -41,11 +41,13 @@ class NewEndpointToken(EndpointToken):
 
 @router.post("", status_code=201, responses=documented(409))
 async def create_endpoint_token(
-    runtime: str, endpoint: str, body: CreateEndpointToken, api: ApiOf, caller: IdempotentCaller
+    runtime: str, endpoint: str, body: CreateEndpointToken, api: ApiOf, caller: IdempotentCaller, wait: Wait = 0
 ) -> NewEndpointToken:
-    """A token for callers of an endpoint whose access mode is `token`. The gateway knows it a moment later."""
+    """A token for callers of an endpoint whose access mode is `token`. `wait` waits until the gateway knows it."""
     name, seconds = body.name, body.expires_in_seconds
     made = await endpoint_tokens.create(api.context, caller, runtime, endpoint, name, seconds)
+    if wait:
+        await endpoints.wait(api.context, caller, runtime, endpoint, wait, settles=False)
     return NewEndpointToken(**made.row.__dict__, token=made.token)
 
 
@@ -57,7 +59,11 @@ async def list_endpoint_tokens(runtime: str, endpoint: str, api: ApiOf, caller: 
 
 
 @router.delete("/{token}", status_code=204, responses=documented())
-async def delete_endpoint_token(runtime: str, endpoint: str, token: str, api: ApiOf, caller: CallerOf) -> Response:
-    """The gateway refuses it a moment later. A token never changes, so there is no revision to tell."""
+async def delete_endpoint_token(
+    runtime: str, endpoint: str, token: str, api: ApiOf, caller: CallerOf, wait: Wait = 0
+) -> Response:
+    """`wait` waits until the gateway refuses it. A token never changes, so there is no revision to tell."""
     await endpoint_tokens.delete(api.context, caller, runtime, endpoint, token)
+    if wait:
+        await endpoints.wait(api.context, caller, runtime, endpoint, wait, settles=False)
     return Response(status_code=204)

@@ -106,9 +106,13 @@ async def update_endpoint(
 
 
 @router.delete("/runtimes/{runtime}/endpoints/{endpoint}", status_code=204, responses=documented(409))
-async def delete_endpoint(runtime: str, endpoint: str, api: ApiOf, caller: CallerOf, expected: Expected) -> Response:
-    """Its URL answers 404 from then on. The default endpoint cannot be deleted."""
+async def delete_endpoint(
+    runtime: str, endpoint: str, api: ApiOf, caller: CallerOf, expected: Expected, wait: Wait = 0
+) -> Response:
+    """`wait` waits until its URL answers 404. The default endpoint cannot be deleted."""
     await endpoints.delete(api.context, caller, runtime, endpoint, expected)
+    if wait:
+        await endpoints.wait(api.context, caller, runtime, None, wait, settles=False)
     return Response(status_code=204)
 
 

@@ -1,5 +1,6 @@
 """What callers may do with canaries: start, list, get, pause, resume, promote, abort and retry them."""
 
+import time
 from dataclasses import dataclass
 
 from roost_server.domain import errors
@@ -7,6 +8,7 @@ from roost_server.domain.canary import UNDER_WAY, Canary, CanaryStatus, Terms, c
 from roost_server.domain.endpoint import Endpoint
 from roost_server.domain.runtime import Runtime, Wanted
 from roost_server.operations import canary_moves, idempotency, versions, waiting
+from roost_server.operations import endpoints as endpoint_verbs
 from roost_server.operations.caller import Caller
 from roost_server.operations.context import Context
 from roost_server.operations.finding import find, find_endpoint, record, refuse_when_deleting
@@ -120,14 +122,21 @@ async def get(context: Context, caller: Caller, runtime_name: str, id_or_current
 
 
 async def wait(context: Context, caller: Caller, runtime_name: str, canary_id: str, seconds: float) -> CanaryView:
-    """The canary as soon as it has ended, or as it is after `seconds`."""
-    return await waiting.until(
+    """The canary as soon as it has ended and the gateway has what its endpoint serves since then, or as it is after
+    `seconds`."""
+    deadline = time.monotonic() + seconds
+    view = await waiting.until(
         context.store.nudges,
         "canary_changes",
         lambda: get(context, caller, runtime_name, canary_id),
         lambda view: view.canary.has_ended,
         seconds,
     )
+    left = deadline - time.monotonic()
+    if not view.canary.has_ended or left <= 0:
+        return view
+    await endpoint_verbs.wait(context, caller, view.runtime.id, view.endpoint.id, left, settles=False)
+    return await get(context, caller, runtime_name, canary_id)
 
 
 async def pause(

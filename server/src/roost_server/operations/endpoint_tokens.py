@@ -14,7 +14,7 @@ from roost_server.operations import idempotency, signing
 from roost_server.operations.caller import Caller
 from roost_server.operations.context import Context
 from roost_server.operations.finding import find, find_endpoint, record, refuse_when_deleting
-from roost_server.store import chores, endpoint_tokens, events, leases
+from roost_server.store import chores, endpoint_tokens, endpoints, events, leases
 from roost_server.store.store import Tx
 
 MOST_TOKENS = 100
@@ -46,7 +46,7 @@ async def create(
         expires_at = None if seconds is None else leases.now() + timedelta(seconds=seconds)
         row = await endpoint_tokens.insert(tx, endpoint.id, name, expires_at)
         await idempotency.remember(tx, caller, row.id)
-        await _told(tx, caller, runtime, "create", f"token {name} of endpoint {endpoint.name} created")
+        await _told(tx, caller, runtime, endpoint, "create", f"token {name} of endpoint {endpoint.name} created")
         return Made(row, await _sign(context, tx, row))
 
 
@@ -86,7 +86,7 @@ async def delete(context: Context, caller: Caller, runtime_name: str, endpoint_n
         if name is None:
             raise errors.NotFound(f'cannot find token "{token_id[:100]}" of endpoint "{endpoint.name}"')
         await endpoint_tokens.delete(tx, endpoint.id, token_id.lower())
-        await _told(tx, caller, runtime, "delete", f"token {name} of endpoint {endpoint.name} deleted")
+        await _told(tx, caller, runtime, endpoint, "delete", f"token {name} of endpoint {endpoint.name} deleted")
 
 
 async def _find(tx: Tx, caller: Caller, runtime_name: str, endpoint_name: str) -> tuple[Runtime, Endpoint]:
@@ -94,7 +94,8 @@ async def _find(tx: Tx, caller: Caller, runtime_name: str, endpoint_name: str) -
     return runtime, await find_endpoint(tx, runtime, endpoint_name)
 
 
-async def _told(tx: Tx, caller: Caller, runtime: Runtime, verb: str, message: str) -> None:
+async def _told(tx: Tx, caller: Caller, runtime: Runtime, endpoint: Endpoint, verb: str, message: str) -> None:
+    await endpoints.retell(tx, endpoint.id)
     await events.record(tx, runtime.id, f"endpoint_token.{verb}d", message)
     await record(tx, caller, runtime, f"endpoint_token.{verb}")
     await chores.publish_routes(tx)

@@ -226,7 +226,8 @@ async def _stop_with_the_last(tx: Tx, runtime: Runtime) -> None:
 
 
 async def delete(context: Context, caller: Caller, runtime_name: str, name: str, expected: int | None) -> None:
-    """Its URL answers 404 from then on. Raises `Conflict` for the default endpoint."""
+    """Its URL answers 404 once the gateway has that, and with it the default endpoint anew. Raises `Conflict` for that
+    one."""
     async with context.store.write() as tx:
         runtime = await find(tx, caller, runtime_name, to_change=True)
         endpoint = await find_endpoint(tx, runtime, name)
@@ -239,6 +240,7 @@ async def delete(context: Context, caller: Caller, runtime_name: str, name: str,
             )
         await canary_moves.abort_all(tx, runtime, "the endpoint was deleted", endpoint_id=endpoint.id)
         await endpoints.delete(tx, endpoint.id)
+        await endpoints.retell(tx, (await find_endpoint(tx, runtime, None)).id)
         await events.record(tx, runtime.id, "endpoint.deleted", f"endpoint {endpoint.name} deleted")
         await _stop_with_the_last(tx, runtime)
         await record(tx, caller, runtime, "endpoint.delete")
@@ -247,10 +249,10 @@ async def delete(context: Context, caller: Caller, runtime_name: str, name: str,
 
 
 async def wait(
-    context: Context, caller: Caller, runtime_name: str, endpoint_id: str, seconds: float, *, settles: bool = True
+    context: Context, caller: Caller, runtime_name: str, name: str | None, seconds: float, *, settles: bool = True
 ) -> EndpointView:
-    """The endpoint as soon as it has settled, the gateway has confirmed it and its runtime's own status says so too, or
-    as it is after `seconds`.
+    """The endpoint, by id or name, the default one when None: as soon as it has settled, the gateway has confirmed it
+    and its runtime's own status says so too, or as it is after `seconds`.
 
     What the runtime's other endpoints wait for does not hold it up. Without `settles` the gateway's word is enough,
     which a change needs that is not about versions: whatever else is under way has nothing to do with it. A failure
@@ -259,7 +261,7 @@ async def wait(
     async def look() -> tuple[EndpointView, bool]:
         async with context.store.read() as tx:
             runtime = await find(tx, caller, runtime_name)
-            endpoint = await find_endpoint(tx, runtime, endpoint_id)
+            endpoint = await find_endpoint(tx, runtime, name)
             its_endpoints, boxes = await endpoints.of(tx, runtime.id), await replicas.of(tx, runtime.id)
             (view,) = await view_endpoints(tx, runtime, [endpoint], boxes)
             return view, standing.was_looked_at(runtime, its_endpoints, boxes)

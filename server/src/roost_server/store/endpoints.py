@@ -106,6 +106,12 @@ async def touch(tx: Tx, keys_url: str) -> None:
             await _set(tx, row["id"], {})
 
 
+async def retell(tx: Tx, endpoint_id: str) -> None:
+    """What the gateway is told along with it is another: until that is confirmed, it does not have the endpoint as it
+    is now."""
+    await _set(tx, endpoint_id, {})
+
+
 async def set_live(tx: Tx, endpoint_id: str, live: Weights, **values: Any) -> None:
     """Record what serves now, with `live_version` and what is kept of before."""
     await _set(tx, endpoint_id, {"live": live, **values})

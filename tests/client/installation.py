@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from support.installation import START_SECONDS, free_ports, until
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,7 @@ def running(folder: Path, **settings: str) -> Iterator[Installation]:
         "engine": "simulated",
         "data_dir": str(folder / "data"),
         "run_dir": str(folder / "run"),
-        "api_port": str(free_port()),
-        "http_port": str(free_port()),
-        "https_port": str(free_port()),
+        **{f"{name}_port": str(port) for name, port in zip(("api", "http", "https"), free_ports(3), strict=True)},
         "stop_grace_seconds": "0.1",
         "drain_seconds": "1",
         **settings,
@@ -47,26 +46,25 @@ def running(folder: Path, **settings: str) -> Iterator[Installation]:
             started = [process.stdout.readline() for _ in range(2)]
             token = re.search(r": (\S+)$", started[1].strip())
             assert token, f"the server did not start: {started} {(folder / 'server.log').read_text()}"
-            _until_ready(process, f"http://127.0.0.1:{told['api_port']}/readyz")
+            until(lambda: _is_ready(process, f"http://127.0.0.1:{told['api_port']}/readyz"), START_SECONDS)
             yield Installation(f"http://127.0.0.1:{told['api_port']}", token[1], environ)
         finally:
             process.terminate()
             process.communicate()
 
 
-def _until_ready(process: "subprocess.Popen[str]", url: str) -> None:
+def _is_ready(process: "subprocess.Popen[str]", url: str) -> bool:
     """The token is told before the first connection is taken."""
-    while process.poll() is None:
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            continue
-    raise AssertionError("the server ended")
+    assert process.poll() is None, "the server ended"
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def refusing_port() -> Iterator[int]:
+    """Whoever connects to it is refused: it is taken, and nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from client.conftest import Command
-from client.installation import Installation, free_port
+from client.installation import Installation, refusing_port
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
 
@@ -45,12 +45,13 @@ def test_wrong_usage_in_json_too(roost: Command) -> None:
 
 
 def test_a_server_that_is_not_there_exits_with_4(roost: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ROOST_URL", f"http://127.0.0.1:{free_port()}")
-    ended = roost("ps")
-    assert (ended.code, ended.out) == (4, "")
-    assert "cannot reach the Roost server" in ended.err
-    assert "hint: start it with" in ended.err
-    assert json.loads(roost("ps", "--json").err)["type"] == "unreachable_error"
+    with refusing_port() as port:
+        monkeypatch.setenv("ROOST_URL", f"http://127.0.0.1:{port}")
+        ended = roost("ps")
+        assert (ended.code, ended.out) == (4, "")
+        assert "cannot reach the Roost server" in ended.err
+        assert "hint: start it with" in ended.err
+        assert json.loads(roost("ps", "--json").err)["type"] == "unreachable_error"
 
 
 def test_a_wrong_token_says_how_to_log_in(roost: Command, monkeypatch: pytest.MonkeyPatch) -> None:

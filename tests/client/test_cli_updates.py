@@ -200,7 +200,7 @@ def test_deploy_without_waiting_says_how_to_follow(roost: Command, running: str)
 def test_rollback_says_how_long_it_took_and_that_it_pins(roost: Command, running: str) -> None:
     roost("deploy", running)
     first, *rest = roost("rollback", running).out.splitlines()
-    assert re.fullmatch(rf"{running}: version 1 serves; version 2 stays ready .*` \(took \d\.\d\d s\)", first)
+    assert re.fullmatch(rf"{running}: version 1 serves; version 2 stays ready .*` \(took \d+\.\d\d s\)", first)
     assert rest[-1].strip() == f"roost endpoint update {running} DEFAULT --latest"
     read = json.loads(roost("rollback", running, "--to", "2", "--json").out)
     assert (read["endpoint"]["version"], read["seconds"] > 0) == (2, True)

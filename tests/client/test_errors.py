@@ -8,7 +8,7 @@ import pytest
 from roost import ApiError, BadGatewayError, NotFoundError, Roost, RoostError, UnreachableError, ValidationError, errors
 from roost.errors import from_response
 
-from client.installation import Installation, free_port
+from client.installation import Installation, refusing_port
 
 
 def test_an_envelope_becomes_the_class_of_its_type() -> None:
@@ -53,12 +53,15 @@ def test_a_name_cannot_lead_to_another_path(client: Roost) -> None:
 
 
 def test_nobody_listening_is_a_connection_error_that_says_what_to_do(server: Installation) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    with Roost(url, "token", retries=0) as client, pytest.raises(UnreachableError) as caught:
+    with (
+        refusing_port() as port,
+        Roost(f"http://127.0.0.1:{port}", "token", retries=0) as client,
+        pytest.raises(UnreachableError) as caught,
+    ):
         client.runtimes.get("x")
     assert isinstance(caught.value, ConnectionError)
     assert isinstance(caught.value, RoostError)
-    assert url in str(caught.value)
+    assert f"http://127.0.0.1:{port}" in str(caught.value)
     assert "roost-server run" in (caught.value.hint or "")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from roost_server.domain.access import Access
+from roost_server.domain.replica import Box, ReplicaSpec
 from roost_server.domain.runtime import Status
 from roost_server.operations import endpoints
 from support.platform import Rig
@@ -38,6 +39,29 @@ async def test_a_process_that_exits_at_once_gives_error_with_its_code_and_last_l
     assert view.runtime.reason == "exited"
     assert "exited with code 1" in (view.runtime.message or "")
     assert "exiting with 1" in (view.runtime.message or "")
+
+
+async def test_a_failure_from_before_a_new_try_is_not_told_of_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.engine.fault("exits_at_once")
+    await rig.create("agent")
+    await rig.until("agent", Status.ERROR)
+    delete, create = rig.engine.delete, rig.engine.create
+    reasons: list[str | None] = []
+
+    async def while_somebody_asks_for_another_try(replica_id: str, *, force: bool = False) -> None:
+        rig.engine.fault(None)
+        monkeypatch.setattr(rig.engine, "delete", delete)
+        await rig.act("start", "agent")
+        await delete(replica_id, force=force)
+
+    async def look(replica: ReplicaSpec) -> Box:
+        reasons.extend([one.reason for one in await rig.replicas("agent")])
+        return await create(replica)
+
+    monkeypatch.setattr(rig.engine, "delete", while_somebody_asks_for_another_try)
+    monkeypatch.setattr(rig.engine, "create", look)
+    await rig.until("agent", Status.ACTIVE)
+    assert reasons[-1] == "waiting"
 
 
 async def test_a_replica_that_keeps_exiting_is_started_again_ever_later(rig: Rig) -> None:

@@ -74,13 +74,13 @@ async def back_off(parts: Parts, work: Work) -> float | None:
 
 
 async def recreate(parts: Parts, work: Work) -> float | None:
-    """Clear the ended box away and queue the replica anew. Reason and message stay until it is ready."""
+    """Clear the ended box away and queue the replica anew. Reason and message stay until it is ready, or until somebody
+    asks for another try, which may be meanwhile."""
     await parts.engine.delete(work.replica.id, force=True)
     restarts = work.replica.restarts + 1
     happening = Happening("replica.restarting", f"start number {restarts + 1}", _data(work) | {"restarts": restarts})
     queued = {"queued_at": leases.now(), "phases": {}, "address": None, "restarts": restarts, "restart_at": None}
-    keep = {"reason": work.replica.reason}
-    await move(parts, work, ReplicaStatus.PENDING, happening, routed=False, **queued, **keep)
+    await move(parts, work, ReplicaStatus.PENDING, happening, routed=False, **queued)
     return 0.0
 
 

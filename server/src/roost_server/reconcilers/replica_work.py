@@ -94,7 +94,7 @@ async def move(
     async with telling(parts, work) as tx:
         await replicas.set_status(tx, work.replica, status, **values)
         if happening:
-            reason = values.get("reason")
+            reason = values.get("reason", work.replica.reason)
             await events.record(
                 tx,
                 work.runtime.id,

@@ -123,7 +123,7 @@ async def get(context: Context, caller: Caller, runtime_name: str, id_or_current
 
 async def wait(context: Context, caller: Caller, runtime_name: str, canary_id: str, seconds: float) -> CanaryView:
     """The canary as soon as it has ended and the gateway has what its endpoint serves since then, or as it is after
-    `seconds`."""
+    `seconds`; as it ended when it goes with its endpoint or runtime."""
     deadline = time.monotonic() + seconds
     view = await waiting.until(
         context.store.nudges,
@@ -135,8 +135,11 @@ async def wait(context: Context, caller: Caller, runtime_name: str, canary_id: s
     left = deadline - time.monotonic()
     if not view.canary.has_ended or left <= 0:
         return view
-    await endpoint_verbs.wait(context, caller, view.runtime.id, view.endpoint.id, left, settles=False)
-    return await get(context, caller, runtime_name, canary_id)
+    try:
+        await endpoint_verbs.wait(context, caller, view.runtime.id, view.endpoint.id, left, settles=False)
+        return await get(context, caller, runtime_name, canary_id)
+    except errors.NotFound:
+        return view
 
 
 async def pause(

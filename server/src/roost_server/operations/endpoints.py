@@ -238,9 +238,9 @@ async def delete(context: Context, caller: Caller, runtime_name: str, name: str,
                 f'cannot delete endpoint "{endpoint.name}" of runtime "{runtime.name}": it is the default one; '
                 "make another one the default first, or delete the runtime"
             )
+        await endpoints.retell(tx, (await find_endpoint(tx, runtime, None)).id)
         await canary_moves.abort_all(tx, runtime, "the endpoint was deleted", endpoint_id=endpoint.id)
         await endpoints.delete(tx, endpoint.id)
-        await endpoints.retell(tx, (await find_endpoint(tx, runtime, None)).id)
         await events.record(tx, runtime.id, "endpoint.deleted", f"endpoint {endpoint.name} deleted")
         await _stop_with_the_last(tx, runtime)
         await record(tx, caller, runtime, "endpoint.delete")

@@ -79,8 +79,8 @@ async def telling(parts: Parts, work: Work) -> AsyncIterator[Tx]:
 
 
 async def _check_image(tx: Tx, work: Work) -> None:
-    """Nothing that was decided for want of an image holds when that came meanwhile, and whoever it woke already will not
-    be woken for it again. Raises `Stale`."""
+    """Nothing that was decided for want of an image holds when that came meanwhile, and whom it woke then will not be
+    woken for it again. Raises `Stale`."""
     if work.image.status == ImageStatus.FAILED:
         now = await images.get(tx, work.image.id)
         if now is None or now.status != ImageStatus.FAILED:

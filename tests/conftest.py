@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 from roost_server.store import migrate
@@ -16,6 +17,10 @@ from support.postgresql import PostgreSQL
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # Started in the background by a shell: commands that tests interrupt would ignore that as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes depends on the machine, and says nothing of the code.
+hypothesis.settings.register_profile("roost", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("roost")
 
 structlog.configure(
     processors=[

@@ -71,8 +71,15 @@ async def ends(rig: Rig, callers: Callers, status: CanaryStatus) -> Canary:
 
 
 async def holds(rig: Rig, callers: Callers, weight: int) -> Canary:
-    """The step of this weight is under way."""
-    found = await eventually(reached(rig, callers, lambda canary: canary.weight == weight and bool(canary.step_since)))
+    """The step of this weight is under way. It ends no sooner than somebody calls."""
+
+    async def step() -> Canary | None:
+        canary = await look(rig)
+        if canary.weight != weight:
+            callers.send()
+        return canary if canary.weight == weight and canary.step_since else None
+
+    found = await eventually(step)
     assert found is not None
     return found
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -193,13 +193,14 @@ async def test_a_gateway_that_began_to_count_anew_is_no_reason(rig: Rig) -> None
     callers = await two_versions(rig)
     await start(rig, NEVER)
     before = await holds(rig, callers, 5)
+    callers.send(2000)
+
+    def counted(enough: int) -> Callable[[Canary], bool]:
+        return lambda canary: canary.judged is not None and canary.judged.old.requests >= enough
+
+    assert await eventually(reached(rig, callers, counted(1900)))
     rig.gateway.counts.clear()
-    enough = 3000
-
-    def counted(canary: Canary) -> bool:
-        return canary.judged is not None and canary.judged.old.requests > enough
-
-    found = await eventually(reached(rig, callers, counted))
+    found = await eventually(reached(rig, callers, counted(callers.sent[1] + 500)))
     assert found is not None and (found.status, found.step_since) == (CanaryStatus.RUNNING, before.step_since)
     assert found.judged is not None and 0 < found.judged.new.requests <= callers.sent[2]
 

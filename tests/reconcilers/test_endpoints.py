@@ -8,13 +8,14 @@ import pytest
 from roost_server.domain import errors
 from roost_server.domain.access import Access, Jwt
 from roost_server.domain.endpoint import EndpointStatus
+from roost_server.domain.replica import ReplicaStatus
 from roost_server.domain.route import Route
 from roost_server.domain.runtime import Status
 from roost_server.operations import endpoints, runtimes, versions
 from roost_server.operations.endpoints import Change
 from support import platform
 from support.platform import Rig
-from support.waiting import eventually
+from support.waiting import PATIENCE_SECONDS, eventually
 
 from reconcilers.issuers import serving
 
@@ -111,7 +112,8 @@ async def test_any_endpoint_can_be_the_default_and_the_one_before_can_go(rig: Ri
     await change(rig, "stable", make_default=True)
 
     async def moved() -> bool:
-        (old,) = [one for one in await rig.replicas("agent") if one.version == 1]
+        replicas = await rig.replicas("agent")
+        (old,) = [one for one in replicas if one.version == 1 and one.status != ReplicaStatus.STOPPING]
         return rig.backends("agent--default--default") == [old.id]
 
     await eventually(moved)
@@ -216,7 +218,7 @@ async def test_loops_killed_anywhere_during_changes_leave_what_was_asked_last(ke
     wishes: list[dict[str, object]] = [{"version": 1}, {"split": {1: 50, 2: 50}}, {"follow": True}, {"version": 1}]
     for number, wish in enumerate(wishes):
         await change(keeping, **wish)
-        await asyncio.wait_for(keeping.kill(), 10)
+        await asyncio.wait_for(keeping.kill(), PATIENCE_SECONDS)
         await keeping.revive()
         if number % 2:
             await runtimes.restart(keeping.context, keeping.caller, "agent")

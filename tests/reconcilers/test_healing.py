@@ -99,6 +99,7 @@ async def test_a_server_that_starts_again_keeps_every_box(rig: Rig) -> None:
     boxes = await rig.boxes()
     for _ in range(3):
         await rig.kill()
+        rig.gateway.snapshots.clear()
         await rig.revive()
         await rig.resync()
     await eventually(lambda: _published_again(rig))
@@ -108,7 +109,7 @@ async def test_a_server_that_starts_again_keeps_every_box(rig: Rig) -> None:
 
 
 async def _published_again(rig: Rig) -> bool:
-    return rig.gateway.snapshot is not None and rig.gateway.snapshot is rig.gateway.snapshots[-1]
+    return bool(rig.gateway.snapshots)
 
 
 @pytest.mark.parametrize("seed", [1, 2, *[pytest.param(seed, marks=pytest.mark.slow) for seed in (3, 4)]])

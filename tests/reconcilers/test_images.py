@@ -110,6 +110,29 @@ async def test_an_image_that_a_replica_waits_for_is_tried_however_long_that_take
     assert image.status == ImageStatus.PULLING
     assert image.message is not None and GIVEN_UP not in image.message
     rig.images.heal()
+    async with rig.store.write() as tx:
+        await leases.wake(tx, tables.images, image.id)
+    await rig.until("agent", Status.ACTIVE)
+
+
+async def test_an_image_that_comes_while_a_replica_gives_up_for_it_is_not_missed(rig: Rig) -> None:
+    reference = "registry.example.com/team/image_not_found"
+
+    async def status() -> ImageStatus:
+        return (await operations.get(rig.context, rig.caller, reference)).status
+
+    async def is_ready() -> bool:
+        return await status() == ImageStatus.READY
+
+    async def come() -> None:
+        """Between reading that it cannot be had and writing that the replica gave up for it."""
+        if await status() == ImageStatus.FAILED:
+            rig.images.heal()
+            await rig.act("start", "agent")
+            await eventually(is_ready)
+
+    rig.engine.before_inspect = come
+    await rig.create("agent", image=reference)
     await rig.until("agent", Status.ACTIVE)
 
 

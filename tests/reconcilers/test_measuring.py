@@ -1,5 +1,7 @@
 """What is measured, and what comes of it: samples, figures for Prometheus, more and fewer replicas."""
 
+import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +10,15 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 from roost_server.domain.autoscaling import Use
-from roost_server.domain.replica import ReplicaSpec
+from roost_server.domain.replica import ReplicaSpec, Usage
 from roost_server.domain.runtime import Event, Status
 from roost_server.domain.sample import TrafficSample, UsageSample
-from roost_server.domain.traffic import Counts
+from roost_server.domain.traffic import Counts, Key
+from roost_server.engines.simulated import SimulatedEngine
+from roost_server.gateway.simulated import SimulatedGateway
 from roost_server.operations.endpoints import Change
+from roost_server.reconcilers.measuring import Measuring
+from roost_server.reconcilers.readings import Readings
 from roost_server.reconcilers.scaling import Scaling
 from roost_server.store import endpoints, runtimes, samples, scales
 from support import platform
@@ -24,6 +30,8 @@ pytestmark = pytest.mark.slow
 MIB = 1 << 20
 SCALING = {"autoscaling": {"min_replicas": 1, "max_replicas": 3, "cpu_utilization": 50, "memory_utilization": 75}}
 ALWAYS = (0, 1 << 40)
+ROUGHLY = 0.2
+"""Boxes are read a moment before the clock is, and a machine may be busy between the two."""
 
 
 @pytest.fixture
@@ -35,7 +43,7 @@ async def rig(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
 
 
 class Demand:
-    """So many CPU cores of work, shared by all boxes there are."""
+    """So many CPU cores of work for each version, shared by all boxes it has."""
 
     def __init__(self, rig: Rig, cores: float) -> None:
         self.cores = cores
@@ -43,7 +51,8 @@ class Demand:
         rig.engine.load = self
 
     def __call__(self, spec: ReplicaSpec) -> tuple[float, int]:
-        return self.cores / len(self._boxes), 64 * MIB
+        versions = [box.spec.env["ROOST_VERSION"] for box in self._boxes.values()]
+        return self.cores / versions.count(spec.env["ROOST_VERSION"]), 64 * MIB
 
 
 async def usage_of(rig: Rig, name: str) -> list[UsageSample]:
@@ -77,7 +86,7 @@ async def test_what_replicas_use_is_written_down(rig: Rig) -> None:
     (replica,) = await rig.replicas("agent")
     first = (await eventually(lambda: usage_of(rig, "agent")))[0]
     assert (first.replica_id, first.version, first.memory_bytes) == (replica.id, 1, 64 * MIB)
-    assert first.cpu_cores == pytest.approx(0.25, rel=0.1)
+    assert first.cpu_cores == pytest.approx(0.25, rel=ROUGHLY)
 
 
 async def test_what_endpoints_answer_is_written_down_unless_it_is_nothing(rig: Rig) -> None:
@@ -101,6 +110,45 @@ async def test_a_gateway_that_does_not_answer_keeps_nothing_from_being_measured(
     await rig.until("agent", Status.ACTIVE)
     rig.gateway.available = False
     assert await eventually(lambda: usage_of(rig, "agent"))
+
+
+class Clock(SimulatedGateway):
+    """The time of the machine, which goes on by so much while the gateway is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.reading_takes = 1000.0, 0.0
+
+    async def traffic(self) -> dict[Key, Counts]:
+        self.now += self.reading_takes
+        return await super().traffic()
+
+
+class Meters(SimulatedEngine):
+    """Shows what is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: dict[str, Usage] = {}
+
+    async def measure(self) -> dict[str, Usage]:
+        return self.shown
+
+
+async def test_what_replicas_use_does_not_depend_on_how_long_the_gateway_takes_to_answer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.create("agent")
+    await rig.until("agent", Status.ACTIVE)
+    await rig.kill()
+    (replica,) = await rig.replicas("agent")
+    clock, meters = Clock(), Meters()
+    monkeypatch.setattr(time, "time", lambda: clock.now)
+    measuring = Measuring(rig.store, meters, Readings(clock), 10)
+    for cpu_seconds, clock.now, clock.reading_takes in ((1.0, 1000.0, 0.0), (6.0, 1010.0, 7.0), (11.0, 1020.0, 0.0)):
+        meters.shown = {replica.id: Usage(cpu_seconds, MIB)}
+        await measuring.measure()
+    assert [one.cpu_cores for one in await usage_of(rig, "agent") if one.at < 2000] == [0.5]
 
 
 async def test_measuring_outlives_a_runtime_that_is_deleted(rig: Rig) -> None:
@@ -127,8 +175,10 @@ async def test_a_version_scales_out_with_its_load_and_in_again_and_says_why(rig:
     demand.cores = 1.3
     await replicas_become(rig, 3)
     (out,) = await scalings(rig)
-    assert out.message.startswith("version 1: 1 → 3 replicas: CPU at 13")
-    assert out.message.endswith(" % of its limit (target 50 %)")
+    assert re.fullmatch(r"version 1: 1 → 3 replicas: CPU at \d+ % of its limit \(target 50 %\)", out.message), (
+        out.message
+    )
+    assert out.data["cpu_utilization"] == pytest.approx(130, rel=ROUGHLY)
     assert {name: out.data[name] for name in ("version", "from", "to", "cpu_target", "replicas_measured")} == {
         "version": 1,
         "from": 1,
@@ -190,10 +240,9 @@ async def test_every_version_that_serves_scales_on_its_own(rig: Rig) -> None:
 
 
 async def test_how_large_a_version_was_is_forgotten_with_its_last_replica(rig: Rig) -> None:
-    demand = Demand(rig, 1.3)
+    Demand(rig, 1.3)
     await rig.create("agent", **SCALING)
     await replicas_become(rig, 3)
-    demand.cores = 0.2
     await rig.update("agent", **SCALING, runtime_server={"env": {"A": "2"}})
     await eventually(lambda: _serves(rig, 2))
     view = await rig.view("agent")

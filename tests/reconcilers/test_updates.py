@@ -39,8 +39,8 @@ async def test_an_update_never_leaves_the_runtime_without_a_routed_replica(rig: 
     created = await rig.create("agent", **TWO)
     await rig.until("agent", Status.ACTIVE)
     rig.gateway.snapshots.clear()
-    await rig.update("agent", **TWO, runtime_server={"env": {"A": "2"}})
-    assert (await rig.view("agent")).runtime.status == Status.UPDATING
+    updated = await rig.update("agent", **TWO, runtime_server={"env": {"A": "2"}})
+    assert updated.status == Status.UPDATING
     await rig.until("agent", Status.ACTIVE)
     await eventually(lambda: only_version(rig, 2))
     assert rig.gateway.snapshots
@@ -54,25 +54,27 @@ async def test_a_replica_leaves_the_routes_before_its_box_is_removed(
 ) -> None:
     async with platform.opened(tmp_path, database_url, drain_seconds=drain_seconds) as rig:
         rig.start()
-        removed_while_routed = []
+        removed_while_routed: list[bool] = []
         rig.engine.on_delete = lambda box: removed_while_routed.append(box in routing.routed(rig.gateway.snapshot))
         for number in range(4):
             await (rig.create("agent") if number == 0 else rig.update("agent"))
             await rig.until("agent", Status.ACTIVE)
         await eventually(lambda: only_version(rig, 4))
-        assert removed_while_routed == [False] * 3
+        assert len(removed_while_routed) >= 3 and not any(removed_while_routed)
 
 
-async def test_requests_in_flight_hold_the_old_replica_until_they_end(rig: Rig) -> None:
-    await rig.create("agent")
-    await rig.until("agent", Status.ACTIVE)
-    (old,) = await rig.replicas("agent")
-    rig.gateway.active[old.id] = 1
-    await rig.update("agent")
-    await rig.until("agent", Status.ACTIVE)
-    assert old.id in await rig.boxes()
-    rig.gateway.active.clear()
-    await eventually(lambda: only_version(rig, 2))
+async def test_requests_in_flight_hold_the_old_replica_until_they_end(tmp_path: Path, database_url: str) -> None:
+    async with platform.opened(tmp_path, database_url, drain_seconds=3600.0) as rig:
+        rig.start()
+        await rig.create("agent")
+        await rig.until("agent", Status.ACTIVE)
+        (old,) = await rig.replicas("agent")
+        rig.gateway.active[old.id] = 1
+        await rig.update("agent")
+        await rig.until("agent", Status.ACTIVE)
+        assert old.id in await rig.boxes()
+        rig.gateway.active.clear()
+        await eventually(lambda: only_version(rig, 2))
 
 
 async def test_a_request_that_never_ends_holds_its_replica_no_longer_than_the_drain_time(rig: Rig) -> None:

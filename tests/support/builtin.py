@@ -7,6 +7,8 @@ import asyncio
 import fcntl
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from roost_server.engines.oci.images.oci_images import ImageSettings, OciImages
@@ -14,20 +16,21 @@ from roost_server.engines.oci.images.oci_images import ImageSettings, OciImages
 
 def give(data_dir: Path) -> None:
     """Have `builtin:runtime` in a fresh data directory, so that `make_builtin` finds it there."""
-    images = _cache() / "images"
-    data_dir.mkdir(parents=True, exist_ok=True)
-    for kept in ("blobs", "unpacked", "builtin.json"):
-        (data_dir / "images").mkdir(exist_ok=True)
-        _clone(images / kept, data_dir / "images" / kept)
+    (data_dir / "images").mkdir(parents=True, exist_ok=True)
+    with _cache() as images:
+        for kept in ("blobs", "unpacked", "builtin.json"):
+            _clone(images / kept, data_dir / "images" / kept)
 
 
-def _cache() -> Path:
+@contextmanager
+def _cache() -> Iterator[Path]:
+    """Nobody else changes it meanwhile."""
     cache = Path(os.environ.get("ROOST_TEST_CACHE") or Path.home() / ".cache" / "roost-tests")
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         asyncio.run(OciImages(ImageSettings(cache)).make_builtin(lambda _: None))
-    return cache
+        yield cache / "images"
 
 
 def _clone(source: Path, target: Path) -> None:

@@ -27,7 +27,7 @@ class Callers:
                 return {pool.version: pool.weight for pool in route.pools if pool.weight}
         return {}
 
-    def send(self, requests: int = 20) -> None:
+    def send(self, requests: int = 100) -> None:
         """Each version gets its share of them, what is left over next time."""
         for version, weight in self.weights.items():
             self._owed[version] += requests * weight

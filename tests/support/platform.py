@@ -3,17 +3,18 @@
 import asyncio
 import dataclasses
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 from roost_server.domain.config import RegistryAuth, RuntimeConfig
 from roost_server.domain.image import ImageInfo
-from roost_server.domain.replica import Replica
+from roost_server.domain.replica import Box, Replica
 from roost_server.domain.route import Snapshot
-from roost_server.domain.runtime import Event, Status
+from roost_server.domain.runtime import Event, Runtime, Status
 from roost_server.engines.engine import OnProgress
 from roost_server.engines.faults import Fault
 from roost_server.engines.simulated import FAULT_VARIABLE, SimulatedEngine, SimulatedImages
@@ -57,9 +58,11 @@ class HealingImages(SimulatedImages):
 
 
 class MoodyEngine(SimulatedEngine):
-    """Faults for all boxes come and go; hints that boxes changed can be lost; whoever wants is told of deletions."""
+    """Faults for all boxes come and go; hints that boxes changed can be lost; whoever wants is told of deletions, or
+    holds up who looks at a box."""
 
     on_delete: Callable[[str], None] = staticmethod(lambda replica_id: None)
+    before_inspect: Callable[[], Awaitable[None]] = staticmethod(partial(asyncio.sleep, 0))
 
     def fault(self, fault: Fault | None) -> None:
         self._fault = fault
@@ -67,6 +70,10 @@ class MoodyEngine(SimulatedEngine):
     async def delete(self, replica_id: str, *, force: bool = False) -> None:
         self.on_delete(replica_id)
         await super().delete(replica_id, force=force)
+
+    async def inspect(self, replica_id: str) -> Box | None:
+        await self.before_inspect()
+        return await super().inspect(replica_id)
 
     def forget_changes(self) -> None:
         while not self._changes.empty():
@@ -137,8 +144,8 @@ class Rig:
         view, _ = await runtimes.create(self.context, self.caller, name, "", config(**document))
         return view
 
-    async def update(self, name: str, **document: Any) -> None:
-        await versions.replace_config(self.context, self.caller, name, config(**document), None)
+    async def update(self, name: str, **document: Any) -> Runtime:
+        return await versions.replace_config(self.context, self.caller, name, config(**document), None)
 
     async def endpoint(self, name: str, endpoint: str | None = None) -> EndpointView:
         return await endpoints.get(self.context, self.caller, name, endpoint)

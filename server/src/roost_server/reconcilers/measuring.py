@@ -48,12 +48,14 @@ class Measuring:
             await asyncio.sleep(self.every_seconds)
 
     async def measure(self) -> None:
-        """One reading of everything."""
-        used, counts = await self._read()
-        now = time.time()
+        """One reading of everything. The gateway may take long to answer, so each half has its own time."""
+        used = await self.engine.measure() if isinstance(self.engine, Measures) else {}
+        used_at = time.time()
+        counts = await self._count()
+        counted_at = time.time()
         origins = await self._learn(used, counts)
-        tracked, usage = sample.usage(self._tracked, origins, used, now)
-        traffic = self._traffic(counts, now)
+        tracked, usage = sample.usage(self._tracked, origins, used, used_at)
+        traffic = self._traffic(counts, counted_at)
         scaling = any(one.origin.scales for one in tracked.values())
         if usage or traffic or scaling:
             async with self.store.write() as tx:
@@ -62,17 +64,16 @@ class Measuring:
                     await chores.scale(tx)
         self._tracked = tracked
         if counts is not None:
-            self._counts = (now, counts)
+            self._counts = (counted_at, counts)
         MEASURED.set(tracked, counts, self._ends)
 
-    async def _read(self) -> tuple[Mapping[str, Usage], Mapping[Key, Counts] | None]:
+    async def _count(self) -> Mapping[Key, Counts] | None:
         """A gateway that does not answer does not keep boxes from being measured."""
-        used = await self.engine.measure() if isinstance(self.engine, Measures) else {}
         try:
-            return used, await self.readings.traffic(leases.now())
+            return await self.readings.traffic(leases.now())
         except errors.Unavailable as error:
             log.warning("cannot read the gateway's counts", error=error.message, detail=error.detail)
-            return used, None
+            return None
 
     async def _learn(self, used: Mapping[str, Usage], counts: Mapping[Key, Counts] | None) -> dict[str, Origin]:
         """Whose the replicas are that were not seen before, and the names of new endpoints. They never change."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from roost_server.domain.image import Image
+from roost_server.domain.image import Image, ImageStatus
 from roost_server.domain.replica import Box, Replica, ReplicaStatus
 from roost_server.domain.runtime import Runtime
 from roost_server.domain.version import Version
@@ -18,7 +18,7 @@ from roost_server.reconcilers.spec import Surroundings
 from roost_server.store import chores, events, images, leases, replicas, runtimes, tables, versions
 from roost_server.store.cipher import Cipher
 from roost_server.store.leases import Lease
-from roost_server.store.store import Store, Tx
+from roost_server.store.store import Stale, Store, Tx
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,23 @@ async def read(parts: Parts, lease: Lease) -> Work | None:
 
 @asynccontextmanager
 async def telling(parts: Parts, work: Work) -> AsyncIterator[Tx]:
-    """A write that begins by holding the lease, and wakes the runtime.
+    """A write that begins by holding the lease, and wakes the runtime. Raises `Stale`.
 
     Everybody locks a runtime before its replicas, so that no two transactions wait for each other."""
     async with parts.store.write() as tx:
         await leases.wake(tx, tables.runtimes, work.runtime.id)
         await leases.hold(tx, work.lease, LEASE_SECONDS)
+        await _check_image(tx, work)
         yield tx
+
+
+async def _check_image(tx: Tx, work: Work) -> None:
+    """Nothing that was decided for want of an image holds when that came meanwhile, and whom it woke then will not be
+    woken for it again. Raises `Stale`."""
+    if work.image.status == ImageStatus.FAILED:
+        now = await images.get(tx, work.image.id)
+        if now is None or now.status != ImageStatus.FAILED:
+            raise Stale(f"image {work.image.id} is no longer {work.image.status}")
 
 
 @dataclass(frozen=True)

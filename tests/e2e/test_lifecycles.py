@@ -30,13 +30,13 @@ def test_a_runtime_is_created_stopped_started_and_deleted(deploy: Deploy) -> Non
 
     runtime.stop()
     assert (runtime.status, runtime.list_replicas()) == ("stopped", [])
-    assert "stopping well" in texts(runtime)
+    until(lambda: "stopping well" in texts(runtime))
     assert runtime.call("GET", "/whoami").status_code == 503
 
     runtime.start()
     assert runtime.status == "active"
     assert whoami(runtime)["replica"] != first["replica"]
-    assert texts(runtime).count("version 1 listens on 8080") == 2
+    until(lambda: texts(runtime).count("version 1 listens on 8080") == 2)
 
     runtime.delete()
     with pytest.raises(NotFoundError):

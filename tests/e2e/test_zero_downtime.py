@@ -93,7 +93,7 @@ class Deployed:
         self.api.patch("/endpoints/DEFAULT", params={"wait": 60}, json=change).raise_for_status()
 
     def active(self) -> None:
-        until(lambda: self.runtime.refresh().status == "active", 60)
+        until(lambda: self.runtime.refresh().status == "active", 120)
 
     def serves(self, version: int) -> None:
         until(lambda: whoami(self.runtime)["version"] == str(version))
@@ -142,14 +142,14 @@ def scale_out_and_in(deployed: Deployed, steady: Load) -> None:
 def reset_the_service_account(deployed: Deployed, steady: Load) -> None:
     before = deployed.serving(3)
     deployed.api.post("/service-account/reset", params={"wait": 60}).raise_for_status()
-    until(lambda: deployed.serving(3) and not before & deployed.serving(3), 60)
+    until(lambda: deployed.serving(3) and not before & deployed.serving(3), 120)
     deployed.active()
     steady.progress()
 
 
 def update_to_a_broken_version(deployed: Deployed, steady: Load) -> None:
     deployed.update(4, process={"command": ["no-such-agent"]})
-    until(lambda: deployed.runtime.refresh().status == "error", 60)
+    until(lambda: deployed.runtime.refresh().status == "error", 120)
     assert "version 4 did not start" in (deployed.runtime.message or "")
     steady.progress()
     deployed.point(version=3)

@@ -7,6 +7,7 @@ import pytest
 from roost_server.domain import canary as rules
 from roost_server.domain import errors
 from roost_server.domain.canary import Canary, CanaryStatus, Next, Seen, Tally, check_steps, next_step
+from roost_server.domain.judging import Stretches
 from roost_server.domain.replica import Replica, ReplicaStatus
 from roost_server.domain.runtime import Reason
 from roost_server.domain.traffic import Counts
@@ -101,7 +102,15 @@ def test_what_happens_next(canary: dict[str, Any], what: dict[str, Any], expecte
 
 def test_what_was_counted_since_the_last_look_is_added() -> None:
     decided = next_step(a_canary(), seen(counted=COUNTED.plus(tally(7, 3, 1))))
-    assert decided.judged == tally().plus(tally(7, 3, 1))
+    wanted = tally().plus(tally(7, 3, 1))
+    assert decided.judged is not None
+    assert (decided.judged.old, decided.judged.new) == (wanted.old, wanted.new)
+
+
+def test_each_look_may_end_a_stretch() -> None:
+    decided = next_step(a_canary(), seen(counted=COUNTED.plus(tally(7, 3, 1))))
+    assert decided.judged is not None
+    assert decided.judged.stretches == Stretches(fine=1, until=decided.judged.new)
 
 
 def test_what_a_gateway_that_began_anew_counted_is_added_whole() -> None:

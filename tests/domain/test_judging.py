@@ -4,10 +4,12 @@ import math
 import random
 
 import pytest
-from roost_server.domain.judging import SURE, Judgement, Limits, Verdict, at_least, judge
+from roost_server.domain.judging import SURE, Judgement, Limits, Stretches, Verdict, at_least, judge, stretched
 from roost_server.domain.traffic import Counts
 
 LIMITS = Limits(max_error_rate=0.01, max_p95_ratio=1.5, min_requests=20)
+ALWAYS = Stretches(slow=10)
+"""It was slow all the time."""
 WORSE, DOUBTFUL, TOO_FEW, GOOD = Verdict.WORSE, Verdict.DOUBTFUL, Verdict.TOO_FEW, Verdict.GOOD
 
 
@@ -17,7 +19,7 @@ def counts(requests: int, errors: int = 0, took: float = 10.0, slow: int = 0) ->
 
 
 def verdict(old: Counts, new: Counts, limits: Limits = LIMITS) -> Verdict:
-    return judge(old, new, limits).verdict
+    return judge(old, new, limits, ALWAYS).verdict
 
 
 @pytest.mark.parametrize(
@@ -71,13 +73,13 @@ def test_the_limits_are_the_callers(limits: Limits, new: Counts, expected: Verdi
 
 
 def test_the_numbers_are_told() -> None:
-    failing = judge(counts(3000, 3), counts(160, 8), LIMITS)
+    failing = judge(counts(3000, 3), counts(160, 8), LIMITS, Stretches())
     assert failing == Judgement(WORSE, "8 of 160 requests failed (5.0%; 1.0% may), 3 of 3000 to the old version")
-    slow = judge(counts(3000), counts(160, took=40.0), LIMITS)
+    slow = judge(counts(3000), counts(160, took=40.0), LIMITS, ALWAYS)
     assert (
         slow.message == "95 % of 160 requests took up to 40 ms, 10 ms with the old version (1.5 times as long may be)"
     )
-    assert judge(counts(9), counts(7), LIMITS).message == "7 of 20 requests"
+    assert judge(counts(9), counts(7), LIMITS, Stretches()).message == "7 of 20 requests"
 
 
 @pytest.mark.parametrize(("of", "share"), [(1, 0.5), (20, 0.05), (60, 0.3), (200, 0.01)])
@@ -123,3 +125,70 @@ def test_a_version_that_fails_one_in_twenty_is_always_found_in_some_hundred_requ
     found = sorted(ever_worse(chance, 0.05, 0.001, 1000) or 10**9 for _ in range(100))
     assert found[50] <= 200 and found[-1] <= 1000
     assert SURE <= 0.001
+
+
+@pytest.mark.parametrize(
+    ("stretches", "expected"),
+    [
+        pytest.param(Stretches(slow=1), DOUBTFUL, id="in one stretch, which may be a pause"),
+        pytest.param(Stretches(slow=9), DOUBTFUL, id="in nine of nine"),
+        pytest.param(Stretches(slow=10), WORSE, id="in ten of ten"),
+        pytest.param(Stretches(slow=12, fine=1), DOUBTFUL, id="in twelve of thirteen"),
+        pytest.param(Stretches(slow=13, fine=1), WORSE, id="in thirteen of fourteen"),
+        pytest.param(Stretches(slow=30, fine=30), DOUBTFUL, id="as often as not"),
+    ],
+)
+def test_a_version_is_slow_when_it_was_so_time_and_again(stretches: Stretches, expected: Verdict) -> None:
+    assert judge(counts(1000), counts(100, took=40.0), LIMITS, stretches).verdict == expected
+
+
+def test_a_version_that_fails_goes_in_any_stretch() -> None:
+    assert judge(counts(3000), counts(160, 8), LIMITS, Stretches()).verdict == WORSE
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "slow", "fine"),
+    [
+        pytest.param(counts(1000), counts(10, took=40.0), 1, 0, id="ten slow ones"),
+        pytest.param(counts(1000), counts(10), 0, 1, id="ten quick ones"),
+        pytest.param(counts(1000), counts(20, slow=1), 0, 1, id="as many slow ones as may be"),
+        pytest.param(counts(1000), counts(20, slow=2), 1, 0, id="more"),
+        pytest.param(counts(1000), counts(9, took=40.0), 0, 0, id="too few for a stretch"),
+        pytest.param(Counts(), counts(10, took=40.0), 0, 0, id="nothing to compare with"),
+    ],
+)
+def test_a_stretch_has_ten_requests_and_was_slow_or_not(old: Counts, new: Counts, slow: int, fine: int) -> None:
+    found = stretched(Stretches(), old, new, LIMITS)
+    assert (found.slow, found.fine) == (slow, fine)
+
+
+def test_each_request_belongs_to_one_stretch() -> None:
+    first = stretched(Stretches(), counts(1000), counts(100, took=40.0), LIMITS)
+    assert stretched(first, counts(1000), counts(100, took=40.0), LIMITS) == first
+    more = counts(100, took=40.0).plus(counts(15))
+    assert stretched(first, counts(1000), more, LIMITS) == Stretches(slow=1, fine=1, until=more)
+
+
+def ended(chance: random.Random, extra_ms: float) -> bool:
+    """Whether a version is called worse within a minute. The old version and it halt now and then, each for itself, for
+    a good part of a second; every answer of the new one takes so much longer."""
+    old, new, stretches = Counts(), Counts(), Stretches()
+    for _ in range(60):
+        old = old.plus(_second(chance, 190, 0.0))
+        new = new.plus(_second(chance, 10, extra_ms))
+        stretches = stretched(stretches, old, new, LIMITS)
+        if judge(old, new, LIMITS, stretches).verdict == WORSE:
+            return True
+    return False
+
+
+def _second(chance: random.Random, requests: int, extra_ms: float) -> Counts:
+    """One second in five has a halt, which the requests that come within it wait for."""
+    halt = round(requests * chance.random()) if chance.random() < 0.2 else 0
+    return Counts(requests, 0, {3.0 + extra_ms: requests - halt, 300.0 + extra_ms: halt})
+
+
+def test_halts_of_either_version_end_hardly_any_canary_and_hide_no_slow_version() -> None:
+    chance = random.Random(4)
+    assert sum(ended(chance, 0.0) for _ in range(100)) <= 1
+    assert all(ended(chance, 1000.0) for _ in range(100))

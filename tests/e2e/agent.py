@@ -6,6 +6,7 @@ POST /echo    the request as it arrived          GET /ws       WebSocket: every 
 POST /slow    answers after a /push              GET /waiting  how many wait for a /push
 GET /end?N    the process ends with code N     POST /pause?N answers after N seconds
 POST /burn?N  uses a core for N seconds, beside  POST /deaf   takes no connections any more, keeps none
+POST /fill?N  holds N MiB of memory              (what is burning already goes on as it is)
 Listens only after START_SECONDS. Every FAIL_EVERYth /echo answers 500, each after ECHO_SECONDS.
 """
 
@@ -23,6 +24,8 @@ pushed: set[asyncio.Queue] = set()
 START = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
 left = 0
 echoes = 0
+filled = b""
+burning = None
 FAIL_EVERY = int(os.environ.get("FAIL_EVERY", "0"))
 
 
@@ -107,10 +110,18 @@ async def pause(reader, writer, method, target, headers, body) -> None:
 
 
 async def burn(reader, writer, method, target, headers, body) -> None:
+    global burning
     seconds = float(target.partition("?")[2])
     program = f"import time; end = time.monotonic() + {seconds}\nwhile time.monotonic() < end: pass"
-    await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    if burning is None or burning.returncode is not None:
+        burning = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
     await reply(writer, {"burning": seconds})
+
+
+async def fill(reader, writer, method, target, headers, body) -> None:
+    global filled
+    filled = b"x" * (int(target.partition("?")[2]) << 20)
+    await reply(writer, {"filled": len(filled)})
 
 
 async def deaf(reader, writer, *_) -> None:
@@ -190,6 +201,7 @@ ACTIONS = {
     "/slow": slow,
     "/pause": pause,
     "/burn": burn,
+    "/fill": fill,
     "/deaf": deaf,
     "/stream": stream,
     "/hold": hold,

@@ -15,6 +15,8 @@ import httpx
 from roost import Runtime, UnreachableError
 from support.installation import Installation, until
 
+from e2e.pace import steadily
+
 BUILTIN = "builtin:runtime"
 SOURCE = (Path(__file__).parent / "agent.py").read_text()
 
@@ -92,15 +94,8 @@ class Traffic:
         asyncio.run(self._send())
 
     async def _send(self) -> None:
-        async with httpx.AsyncClient(base_url=self._base, headers={"host": self._host}, timeout=30) as client:
-            under_way: set[asyncio.Task[None]] = set()
-            due = time.monotonic()
-            while not self._stop.is_set():
-                under_way.add(task := asyncio.create_task(self._ask(client)))
-                task.add_done_callback(under_way.discard)
-                due += 1 / self._rate
-                await asyncio.sleep(due - time.monotonic())
-            await asyncio.gather(*under_way)
+        async with httpx.AsyncClient(base_url=self._base, headers={"host": self._host}, timeout=60) as client:
+            await steadily(self._rate, lambda _: self._ask(client), self._stop.is_set)
 
     async def _ask(self, client: httpx.AsyncClient) -> None:
         try:

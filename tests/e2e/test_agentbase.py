@@ -100,8 +100,8 @@ def test_an_agent_knows_who_it_is_and_proves_it_with_its_own_package(
     names = {"CLIENT_ID", "CLIENT_SECRET", "AGENT_IDENTITY", "ENDPOINT_URL"}
     assert {name.removeprefix("GREENNODE_") for name in said["given"]} == names
     assert said["given"]["GREENNODE_AGENT_IDENTITY"] == name
-    found = client.get_logs(id=runtime, request=models.LogSearchRequest(query="asked hello"))
-    assert found.total_count == 1
+    asked = models.LogSearchRequest(query="asked hello")
+    until(lambda: client.get_logs(id=runtime, request=asked).total_count == 1)
 
     client.reset_service_account(id=runtime)
     until_active(client, runtime)

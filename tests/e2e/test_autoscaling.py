@@ -13,13 +13,15 @@ pytestmark = pytest.mark.slow
 
 CORES = 0.2
 BURN = "/burn?3"
-"""Keeps a core busy for three seconds after it was answered: one is more than a replica may use."""
+"""Keeps a core busy for three seconds after it was answered, which is more than a replica may use."""
 SCALING = {"min_replicas": 1, "max_replicas": 3, "cpu_utilization": 50, "memory_utilization": 75}
 
 
-def scalings(runtime: Runtime) -> list[Event]:
-    """Oldest first."""
-    return [event for event in runtime.list_events() if event.type == "runtime.scaled"][::-1]
+def scalings(runtime: Runtime) -> tuple[list[Event], list[Event]]:
+    """To more and to fewer replicas, oldest first."""
+    found = [event for event in runtime.list_events() if event.type == "runtime.scaled"][::-1]
+    grew = [event for event in found if event.data["to"] > event.data["from"]]
+    return grew, [event for event in found if event not in grew]
 
 
 def ready(runtime: Runtime) -> int:
@@ -33,13 +35,13 @@ def test_a_runtime_scales_with_its_load_and_back(own: Callable[..., Installation
     until(lambda: answers(runtime))
     with traffic(roost, runtime, per_second=3, path=BURN):
         until(lambda: ready(runtime) == 3, 90)
-        until(lambda: len(_busy_replicas(runtime)) == 3, 60)
-    out = scalings(runtime)
+        until(lambda: len(_busy_replicas(runtime)) >= 3, 90)
+    out, _ = scalings(runtime)
     assert (out[0].data["from"], out[-1].data["to"]) == (1, 3)
     assert all(event.data["cpu_utilization"] > 55 for event in out)
     assert "CPU at" in out[0].message
     until(lambda: ready(runtime) == 1 and len(runtime.list_replicas()) == 1, 90)
-    down = scalings(runtime)[len(out) :]
+    _, down = scalings(runtime)
     assert down[-1].data["to"] == 1 and "fewer would have done for 5 s" in down[-1].message
     assert runtime.refresh().status == "active" and answers(runtime)
     _look_back(roost, runtime)
@@ -53,14 +55,14 @@ def _busy_replicas(runtime: Runtime) -> set[str]:
 
 def _look_back(roost: Installation, runtime: Runtime) -> None:
     found = runtime.metrics(since="10m", endpoint="DEFAULT")
-    assert len(found.replicas) == 3
+    assert len(found.replicas) >= 3
     (version,) = found.endpoints
     assert version.version == 1 and sum(point.requests_per_second for point in version.points) > 0
     assert any(point.p95_ms for point in version.points)
     drawn = roost.cli("metrics", "busy", "--since", "10m").stdout
     assert "replicas   now " in drawn and ", most 3\n" in drawn and "requests/s" in drawn
     assert "busy" in roost.cli("top").stdout
-    told = httpx.get(f"{roost.url}/metrics", trust_env=False).text
+    told = httpx.get(f"{roost.url}/metrics", timeout=60, trust_env=False).text
     where = 'endpoint="DEFAULT",runtime="busy",version="1",workspace="default/default"'
     assert f"roost_endpoint_requests_total{{{where}}}" in told
     assert 'roost_autoscale_decisions_total{direction="out"}' in told

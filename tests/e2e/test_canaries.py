@@ -20,6 +20,10 @@ pytestmark = pytest.mark.slow
 
 Deploy = Callable[..., Runtime]
 SESSIONS = 40
+CERTAIN = 100
+"""Of so many requests a version that fails one in twenty fails some, however they fall."""
+SLOW_SECONDS = "2"
+"""Beyond what a busy machine makes of a quick answer."""
 
 
 def two_versions(deploy: Deploy, **env: str) -> Runtime:
@@ -33,7 +37,7 @@ def two_versions(deploy: Deploy, **env: str) -> Runtime:
 def called(steady: Load, answers: int) -> None:
     """Wait until so many requests were answered."""
     enough = len(steady.answers()) + answers
-    until(lambda: len(steady.answers()) >= enough, 120)
+    until(lambda: len(steady.answers()) >= enough, 300)
 
 
 def versions_that_served(runtime: Runtime) -> dict[int, int]:
@@ -56,7 +60,7 @@ class Sessions:
         self.rounds = 0
 
     def run(self) -> None:
-        with httpx.Client(base_url=self._base, headers={"host": self._host}, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=self._base, headers={"host": self._host}, trust_env=False, timeout=60) as client:
             while not self._stop.is_set():
                 for number in range(self.count):
                     self._call(client, f"session-{number}")
@@ -94,14 +98,14 @@ def test_a_version_that_fails_one_request_in_twenty_goes_by_itself_before_it_has
     runtime = two_versions(deploy, FAIL_EVERY="20")
     with load(shared, runtime, tmp_path) as steady:
         called(steady, 200)
-        canary = runtime.start_canary(2, interval_seconds=5)
-        until(lambda: canary.refresh(wait=20).has_ended, 120)
+        canary = runtime.start_canary(2, interval_seconds=5, min_requests=CERTAIN)
+        until(lambda: canary.refresh(wait=20).has_ended, 300)
         assert (canary.status, canary.weight, canary.new.weight) == ("rolled_back", 5, 0), canary
         assert canary.new.error_rate > 0.01 and canary.old.errors == 0
         until(lambda: {one.version for one in runtime.list_replicas()} == {1}, 60)
-        failed = sum(steady.failures.values())
-        called(steady, 400)
-        assert sum(steady.failures.values()) == failed
+        gone = time.monotonic()
+        until(lambda: len(steady.answers(gone)) >= 400, 300)
+        assert steady.failures_since(gone) == {}
         assert set(steady.failures) and all(said.startswith("500 ") for said in steady.failures)
         steady.end()
     assert versions_that_served(runtime)[2] == 5
@@ -110,11 +114,11 @@ def test_a_version_that_fails_one_request_in_twenty_goes_by_itself_before_it_has
 
 
 def test_a_slow_version_goes_by_itself(deploy: Deploy, shared: Installation, tmp_path: Path) -> None:
-    runtime = two_versions(deploy, ECHO_SECONDS="0.2")
+    runtime = two_versions(deploy, ECHO_SECONDS=SLOW_SECONDS)
     with load(shared, runtime, tmp_path) as steady:
         called(steady, 200)
         canary = runtime.start_canary(2, interval_seconds=600)
-        until(lambda: canary.refresh(wait=20).has_ended, 120)
+        until(lambda: canary.refresh(wait=20).has_ended, 300)
         assert canary.status == "rolled_back" and "95 % of" in (canary.message or ""), canary
         steady.end()
         assert steady.failures == {}
@@ -129,11 +133,11 @@ def test_a_good_version_takes_over_and_no_session_from_before_or_meanwhile_chang
         until(lambda: calling.rounds > 0, 60)
         before = set(calling.versions)
         canary = runtime.start_canary(2, interval_seconds=4)
-        until(lambda: whoami(runtime)["version"] == "2", 120)
+        until(lambda: whoami(runtime)["version"] == "2", 300)
         for weight in (5, 25, 50):
-            until(lambda weight=weight: at(canary, weight), 120)
+            until(lambda weight=weight: at(canary, weight), 300)
             calling.more()
-        canary.wait(120)
+        canary.wait(300)
         rounds = calling.rounds
         until(lambda: calling.rounds > rounds + 2, 60)
         steady.progress()

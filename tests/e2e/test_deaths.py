@@ -11,7 +11,7 @@ import pytest
 from roost import Runtime, UnreachableError
 from support.installation import Installation, until
 
-from e2e.stories import agent, envoy_pid, image_folder, states, traffic, whoami
+from e2e.stories import agent, answers, envoy_pid, image_folder, states, traffic, whoami
 
 pytestmark = pytest.mark.slow
 
@@ -47,12 +47,23 @@ def host_pid(runtime: Runtime) -> int:
     raise AssertionError("no process of this replica")
 
 
+def serving(runtime: Runtime) -> set[tuple[str, str]]:
+    """Its replicas and when their processes began, by so many answers that none is missed."""
+    return {(said["replica"], said["started"]) for said in (whoami(runtime) for _ in range(40))}
+
+
+def until_restarted(runtime: Runtime, seconds: float = 60.0) -> None:
+    """Its only replica was started again, once, and serves. That it is not active is seen only after its end is."""
+    until(lambda: runtime.list_replicas()[0].restarts == 1 and answers(runtime), seconds)
+    until(lambda: runtime.refresh().status == "active", seconds)
+
+
 def test_a_killed_server_is_not_missed_by_any_request(roost: Installation) -> None:
     first = roost.client.runtimes.create("first", **agent(replicas=2))
     second = roost.client.runtimes.create("second", **agent())
     stopped = roost.client.runtimes.create("stopped", **agent())
     stopped.stop()
-    processes = {(said["replica"], said["started"]) for said in (whoami(first) for _ in range(10))}
+    processes = serving(first)
     before, envoy = states(roost), envoy_pid(roost)
     with traffic(roost, first, per_second=RATE) as steady:
         steady.progress(RATE * SECONDS // 3)
@@ -62,7 +73,7 @@ def test_a_killed_server_is_not_missed_by_any_request(roost: Installation) -> No
         steady.progress(RATE * SECONDS // 3)
     assert len(steady.answers) >= RATE * SECONDS * 0.9
     assert steady.failures == {}
-    assert {(said["replica"], said["started"]) for said in (whoami(first) for _ in range(10))} == processes
+    assert serving(first) == processes
     assert states(roost) == before
     assert envoy_pid(roost) == envoy
     assert whoami(second)["pid"]
@@ -131,23 +142,19 @@ def test_a_killed_replica_is_started_again_and_says_so(roost: Installation) -> N
     before = whoami(runtime)
     os.kill(host_pid(runtime), signal.SIGKILL)
 
-    def is_back() -> bool:
-        [replica] = runtime.list_replicas()
-        return replica.restarts == 1 and runtime.refresh().status == "active"
-
-    until(is_back)
+    until_restarted(runtime)
     after = whoami(runtime)
     assert (after["replica"], after["started"] != before["started"]) == (before["replica"], True)
     events = {event.type: event for event in runtime.list_events()}
     assert "exited with code 137 (signal 9)" in events["replica.failed"].message
     assert events["replica.restarting"].data["restarts"] == 1
-    assert [line.text for line in runtime.logs(contains="listens on")] == ["version None listens on 8080"] * 2
+    until(lambda: [line.text for line in runtime.logs(contains="listens")] == ["version None listens on 8080"] * 2)
 
 
 def test_an_agent_that_ends_itself_is_started_again(roost: Installation) -> None:
     runtime = roost.client.runtimes.create("agent", **agent())
     runtime.call("POST", "/end?7")
-    until(lambda: runtime.list_replicas()[0].restarts == 1 and runtime.refresh().status == "active")
+    until_restarted(runtime)
     assert any("exited with code 7" in event.message for event in runtime.list_events())
 
 
@@ -157,7 +164,7 @@ def test_a_replica_that_died_while_no_server_ran_is_found_and_started_again(roos
     roost.kill_9()
     os.kill(pid, signal.SIGKILL)
     roost.start()
-    until(lambda: runtime.list_replicas()[0].restarts == 1 and runtime.refresh().status == "active", 60)
+    until_restarted(runtime)
     assert whoami(runtime)["replica"]
 
 

@@ -13,6 +13,8 @@ from support.installation import Installation
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[2]
+TEN_MINUTES = "625"
+"""As commands tell it, and for most of a minute to come."""
 EXAMPLES = ("hello-agent", "fastapi-agent", "node-agent")
 
 
@@ -57,6 +59,6 @@ def test_an_examples_readme_is_true(shared: Installation, example: str) -> None:
 
 @pytest.mark.parametrize("page", ["updates.md", "endpoints.md", "observe.md"])
 def test_a_page_about_versions_is_true(own: Callable[..., Installation], page: str) -> None:
-    roost = own(rollback_seconds="600")
+    roost = own(rollback_seconds=TEN_MINUTES)
     roost.start()
     follow(roost, REPOSITORY / "docs" / page)

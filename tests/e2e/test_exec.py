@@ -43,7 +43,7 @@ def test_directory_user_and_input_are_the_calls(box: Runtime) -> None:
 
 def test_a_command_that_takes_too_long_is_ended_with_all_it_started(box: Runtime) -> None:
     script = "sh -c 'exec -a leftover sleep 3600' & setsid sleep 3601 & echo begun; wait"
-    done = box.exec(["sh", "-c", script], timeout=1)
+    done = box.exec(["sh", "-c", script], timeout=5)
     assert (done.exit_code, done.timed_out, done.stdout) == (124, True, "begun\n")
     until(lambda: "360" not in box.exec(["ps", "-eo", "args"]).stdout)
 

@@ -30,13 +30,13 @@ def test_a_runtime_is_created_stopped_started_and_deleted(deploy: Deploy) -> Non
 
     runtime.stop()
     assert (runtime.status, runtime.list_replicas()) == ("stopped", [])
-    assert "stopping well" in texts(runtime)
+    until(lambda: "stopping well" in texts(runtime))
     assert runtime.call("GET", "/whoami").status_code == 503
 
     runtime.start()
     assert runtime.status == "active"
     assert whoami(runtime)["replica"] != first["replica"]
-    assert texts(runtime).count("version 1 listens on 8080") == 2
+    until(lambda: texts(runtime).count("version 1 listens on 8080") == 2)
 
     runtime.delete()
     with pytest.raises(NotFoundError):
@@ -78,11 +78,11 @@ def test_a_process_that_ends_at_once_is_an_error_with_its_last_words(deploy: Dep
 
 
 def test_an_agent_that_never_becomes_healthy_is_an_error_with_its_answer(deploy: Deploy) -> None:
-    options = agent(env={"HEALTH": "500"}, config={"health": {"start_timeout_seconds": 1}})
+    options = agent(env={"HEALTH": "500"}, config={"health": {"start_timeout_seconds": 10}})
     with pytest.raises(RuntimeFailed) as failed:
         deploy(**options)
     assert failed.value.reason == "health_failed"
-    assert "not healthy within 1 s" in failed.value.message
+    assert "not healthy within 10 s" in failed.value.message
     assert "GET /health on port 8080 answered 500" in failed.value.message
 
 
@@ -159,7 +159,7 @@ def test_updates_that_overtake_each_other_end_with_the_last(deploy: Deploy, shar
         until(lambda: len(runtime.list_replicas()) == 1)
         steady.progress(10)
     assert steady.failures == {}
-    assert (runtime.refresh().status, runtime.version) == ("active", 6)
+    until(lambda: (runtime.refresh().status, runtime.version) == ("active", 6))
 
 
 def test_fewer_replicas_lose_no_request(deploy: Deploy, shared: Installation) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -23,11 +24,14 @@ exec sleep 3600
 """
 
 
+PATIENT: dict[str, Any] = {"timeout": 30, "trust_env": False}
+
+
 @pytest.fixture
 def counter(deploy: Deploy) -> Runtime:
-    """Says thirty lines, a warning, and one without an end."""
+    """Has said thirty lines, a warning, and one without an end."""
     runtime = deploy(image=BUILTIN, command=["sh", "-c", COUNT], memory_mb=64)
-    until(lambda: list(runtime.logs(contains="warning")))
+    until(lambda: {"line 30", "a Warning", "no newline at the end"} <= {line.text for line in runtime.logs()})
     return runtime
 
 
@@ -91,13 +95,13 @@ def test_a_broken_stream_is_taken_up_where_it_broke(deploy: Deploy, shared: Inst
     headers = {"Authorization": f"Bearer {TOKEN}"}
     said(runtime, "before")
     until(lambda: list(runtime.logs(contains="before")))
-    with httpx.stream("GET", url + "&since=2020-01-01T00:00:00Z", headers=headers, trust_env=False) as first:
+    with httpx.stream("GET", url + "&since=2020-01-01T00:00:00Z", headers=headers, **PATIENT) as first:
         assert first.headers["content-type"].startswith("text/event-stream")
         ids = (line.removeprefix("id:").strip() for line in first.iter_lines() if line.startswith("id:"))
         next(ids), next(ids)
         last = next(ids)
     said(runtime, "after")
-    with httpx.stream("GET", url, headers=headers | {"Last-Event-ID": last}, trust_env=False) as second:
+    with httpx.stream("GET", url, headers=headers | {"Last-Event-ID": last}, **PATIENT) as second:
         texts = (line for line in second.iter_lines() if line.startswith("data:"))
         assert "echo after" in next(texts)
 

@@ -1,5 +1,6 @@
 """Many runtimes at once: what they cost the platform, and that all of them go again. Figures are printed."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -36,11 +37,12 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 
 def memory(pids: Iterable[int]) -> int:
-    """Bytes that processes take, each shared page counted once (PSS)."""
+    """Bytes that processes take, each shared page counted once (PSS). One that has just ended takes none."""
     total = 0
     for pid in pids:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) << 10
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) << 10
     return total
 
 
@@ -59,9 +61,12 @@ def processes(*words: str) -> list[int]:
 
 def of_replicas(roost: Installation) -> list[int]:
     """conmon and the init that Roost puts into each replica, its parent."""
-    monitors = processes("conmon", f"{roost.root}/")
-    children = [Path(f"/proc/{pid}/task/{pid}/children").read_text().split() for pid in monitors]
-    return monitors + [int(child) for many in children for child in many]
+    found = []
+    for pid in processes("conmon", f"{roost.root}/"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            found += [pid, *map(int, children)]
+    return found
 
 
 def in_memory(roost: Installation) -> int:
@@ -129,7 +134,7 @@ def taken(roost: Installation) -> dict[str, int]:
 
 def counted(roost: Installation, status: str) -> int:
     """How many runtimes are in this status, by the server's metrics."""
-    lines = httpx.get(f"{roost.url}/metrics", trust_env=False).text.splitlines()
+    lines = httpx.get(f"{roost.url}/metrics", timeout=60, trust_env=False).text.splitlines()
     wanted = f'roost_runtimes{{status="{status}"}} '
     return next((int(float(line.removeprefix(wanted))) for line in lines if line.startswith(wanted)), 0)
 
@@ -146,7 +151,7 @@ def test_two_thousand_simulated_runtimes_become_active_with_a_real_gateway(
     assert counted(roost, "active") == SIMULATED
     say(f"all active after {time.monotonic() - began:.1f} s")
     host = httpx.URL(roost.client.runtimes.get(f"agent-{SIMULATED - 1}").url).host
-    answer = httpx.get(f"http://127.0.0.1:{roost.http_port}/", headers={"host": host}, trust_env=False)
+    answer = httpx.get(f"http://127.0.0.1:{roost.http_port}/", headers={"host": host}, timeout=60, trust_env=False)
     assert answer.status_code != 404
     share = idle_share([roost.pid, envoy_pid(roost)])
     say(f"idle: {share:.1f} % of one core; server and Envoy {memory([roost.pid, envoy_pid(roost)]) / MIB:.0f} MiB\n")

@@ -1,5 +1,6 @@
 """Everything that changes a runtime, under 200 requests a second from another process: not one may fail."""
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -18,7 +19,7 @@ from e2e.stories import agent, whoami
 pytestmark = pytest.mark.slow
 
 RATE = 200
-LOAD = Path(__file__).with_name("load.py")
+TESTS = Path(__file__).parents[1]
 
 
 class Load:
@@ -27,16 +28,22 @@ class Load:
     def __init__(self, roost: Installation, runtime: Runtime, output: Path) -> None:
         self._output = output
         base, host = f"http://127.0.0.1:{roost.http_port}", httpx.URL(runtime.url).host
-        self._process = subprocess.Popen([sys.executable, str(LOAD), base, host, str(RATE), str(output)])
+        command = [sys.executable, "-m", "e2e.load", base, host, str(RATE), str(output)]
+        self._process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(TESTS)})
 
-    def answers(self) -> list[list[str]]:
-        """Of each answer when it was asked for, what was said and how many milliseconds it took."""
+    def answers(self, since: float = 0.0) -> list[list[str]]:
+        """Of each answer to what was asked for since then (monotonic seconds): when that was, what was said and how
+        many milliseconds it took. The last line may be still on its way."""
         text = self._output.read_text() if self._output.exists() else ""
-        return [line.split("\t") for line in text.splitlines()]
+        whole = [line.split("\t") for line in text[: text.rfind("\n") + 1].splitlines()]
+        return [answer for answer in whole if float(answer[0]) >= since]
 
     @property
     def failures(self) -> dict[str, int]:
-        return dict(Counter(answer[1] for answer in self.answers() if answer[1] != "200"))
+        return self.failures_since(0.0)
+
+    def failures_since(self, since: float) -> dict[str, int]:
+        return dict(Counter(answer[1] for answer in self.answers(since) if answer[1] != "200"))
 
     def progress(self, answers: int = 2 * RATE) -> None:
         """Wait until so many more were answered, and none of all with a failure."""
@@ -73,7 +80,7 @@ class Deployed:
         )
 
     def _agent(self, version: int, **more: Any) -> dict[str, Any]:
-        return agent(env={"START_SECONDS": "1", "VERSION": str(version)}, cpus=0.5, **more)
+        return agent(env={"START_SECONDS": "1", "VERSION": str(version)}, cpus=1, **more)
 
     def update(self, version: int, **changes: Any) -> None:
         """A new version that says it is `version`; `changes` are sections of the configuration."""
@@ -86,7 +93,7 @@ class Deployed:
         self.api.patch("/endpoints/DEFAULT", params={"wait": 60}, json=change).raise_for_status()
 
     def active(self) -> None:
-        until(lambda: self.runtime.refresh().status == "active", 60)
+        until(lambda: self.runtime.refresh().status == "active", 120)
 
     def serves(self, version: int) -> None:
         until(lambda: whoami(self.runtime)["version"] == str(version))
@@ -95,6 +102,13 @@ class Deployed:
     def serving(self, version: int) -> set[str]:
         """Replicas of one version: one that is only kept ready for a rollback is of another."""
         return {one.id for one in self.runtime.list_replicas() if one.version == version}
+
+    def fill(self, mib: int) -> None:
+        """Have each replica that serves the latest version hold so much more memory than it needs."""
+        for replica in self.runtime.list_replicas():
+            if replica.version == self.runtime.version:
+                url = f"http://{replica.address}:8080/fill?{mib}"
+                httpx.post(url, timeout=60, trust_env=False).raise_for_status()
 
     def ready(self, replicas: int) -> None:
         until(lambda: self.runtime.refresh().replicas.ready == replicas, 120)
@@ -113,12 +127,14 @@ def update_and_go_back(deployed: Deployed, steady: Load) -> None:
 
 
 def scale_out_and_in(deployed: Deployed, steady: Load) -> None:
-    scaling = {"min_replicas": 1, "max_replicas": 3, "cpu_utilization": 75, "memory_utilization": 75}
+    """By memory, of which one process has what it wants, however busy the machine is."""
+    scaling = {"min_replicas": 1, "max_replicas": 3, "cpu_utilization": 75, "memory_utilization": 50}
     deployed.update(3, autoscaling=scaling)
     deployed.serves(3)
-    deployed.runtime.call("POST", "/burn?20").raise_for_status()
+    deployed.fill(70)
     until(lambda: deployed.runtime.refresh().replicas.ready > 1, 120)
     steady.progress()
+    deployed.fill(0)
     deployed.ready(1)
     steady.progress()
 
@@ -126,14 +142,14 @@ def scale_out_and_in(deployed: Deployed, steady: Load) -> None:
 def reset_the_service_account(deployed: Deployed, steady: Load) -> None:
     before = deployed.serving(3)
     deployed.api.post("/service-account/reset", params={"wait": 60}).raise_for_status()
-    until(lambda: deployed.serving(3) and not before & deployed.serving(3), 60)
+    until(lambda: deployed.serving(3) and not before & deployed.serving(3), 120)
     deployed.active()
     steady.progress()
 
 
 def update_to_a_broken_version(deployed: Deployed, steady: Load) -> None:
     deployed.update(4, process={"command": ["no-such-agent"]})
-    until(lambda: deployed.runtime.refresh().status == "error", 60)
+    until(lambda: deployed.runtime.refresh().status == "error", 120)
     assert "version 4 did not start" in (deployed.runtime.message or "")
     steady.progress()
     deployed.point(version=3)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ async def test_a_version_that_fails_as_often_as_the_old_one_takes_over(rig: Rig)
 async def test_a_slow_version_goes(rig: Rig) -> None:
     callers = await two_versions(rig)
     callers.takes = {2: 40.0}
-    await start(rig, NEVER)
+    await start(rig, replace(NEVER, steps=(50, 100)))
     ended = await ends(rig, callers, CanaryStatus.ROLLED_BACK)
     assert "took up to 40 ms, 10 ms with the old version" in (ended.message or "")
     await alone(rig, 1)

@@ -26,13 +26,13 @@ from support import builtin, leftovers
 
 T = TypeVar("T")
 TOKEN = "the-token-of-an-end-to-end-test"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 COMMAND_SECONDS = 300.0
 PORTS = range(20_000, 32_000)
 """Below the range that outgoing connections take theirs from, so that a port stays free while its server is down."""
 
 
-def until(look: Callable[[], T], seconds: float = 30.0) -> T:
+def until(look: Callable[[], T], seconds: float = 60.0) -> T:
     """What `look` gives as soon as it is true. Fails the test, with the last look, when it never is. What takes long
     is looked at less often: looking takes from those who are waited for."""
     began = time.monotonic()
@@ -70,7 +70,7 @@ class Installation:
             "ROOST_HTTP_HOST": "127.0.0.1",
             "ROOST_ADMIN_TOKEN": TOKEN,
             "ROOST_GATEWAY_WORKERS": "1",
-            "ROOST_STOP_GRACE_SECONDS": "2",
+            "ROOST_STOP_GRACE_SECONDS": "5",
             "ROOST_ROLLBACK_SECONDS": "1",
         }
 
@@ -119,7 +119,7 @@ class Installation:
     def _end(self, number: int) -> int:
         assert self._process is not None
         self._process.send_signal(number)
-        code = self._process.wait(30)
+        code = self._process.wait(60)
         self._process = None
         return code
 

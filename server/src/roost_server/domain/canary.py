@@ -4,14 +4,14 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 
 from roost_server.domain import errors, judging
 from roost_server.domain.endpoint import Weights
-from roost_server.domain.judging import Judgement, Limits, Verdict
+from roost_server.domain.judging import Judgement, Limits, Stretches, Verdict
 from roost_server.domain.replica import Replica, ReplicaStatus
 from roost_server.domain.runtime import PASSING, Reason
 from roost_server.domain.traffic import Counts
@@ -58,16 +58,17 @@ class Terms:
 
 @dataclass(frozen=True)
 class Tally:
-    """What was counted of both versions."""
+    """What was counted of both versions; if it is judged, in which stretches of time the new one was slow."""
 
     old: Counts
     new: Counts
+    stretches: Stretches = field(default_factory=Stretches)
 
     def since(self, earlier: "Tally") -> "Tally":
         return Tally(self.old.since(earlier.old), self.new.since(earlier.new))
 
     def plus(self, other: "Tally") -> "Tally":
-        return Tally(self.old.plus(other.old), self.new.plus(other.new))
+        return Tally(self.old.plus(other.old), self.new.plus(other.new), self.stretches)
 
 
 NOTHING = Tally(Counts(), Counts())
@@ -184,7 +185,7 @@ def next_step(canary: Canary, seen: Seen) -> Decision:
     if seen.live is None:
         return Decision(Next.ABORT, "the endpoint is to serve no longer", canary.judged)
     judged = _judged(canary, seen)
-    judgement = None if judged is None else judging.judge(judged.old, judged.new, canary.limits)
+    judgement = None if judged is None else judging.judge(judged.old, judged.new, canary.limits, judged.stretches)
     if judgement is not None and judgement.verdict == Verdict.WORSE:
         return Decision(Next.ROLL_BACK, f"version {canary.to_version} does worse: {judgement.message}", judged)
     if seen.trouble is not None:
@@ -200,7 +201,8 @@ def _judged(canary: Canary, seen: Seen) -> Tally | None:
     if canary.baseline is None:
         return None
     counted = seen.counted.since(canary.baseline) if seen.counted else NOTHING
-    return (canary.judged or NOTHING).plus(counted)
+    judged = (canary.judged or NOTHING).plus(counted)
+    return replace(judged, stretches=judging.stretched(judged.stretches, judged.old, judged.new, canary.limits))
 
 
 def _stay_or_advance(canary: Canary, seen: Seen, judged: Tally | None, judgement: Judgement | None) -> Decision:

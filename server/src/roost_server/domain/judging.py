@@ -5,10 +5,14 @@ with the 5 % that a 95th percentile leaves. A version is called worse only when,
 requests would come by chance in less than one case of a thousand (`SURE`); so one unlucky request ends nothing, and a
 version that fails one request in twenty is found after some 150. In between it is in doubt: it stays where it is until
 more requests tell.
+
+Slow requests come together: a pause of the collector or a busy neighbour makes many of them at once, of either version
+and as often of the one as of the other. So they prove little by their number alone. A version is called slow only when
+it was so in one stretch of time after another, so often that the fall of a coin would not give it (`SURE`, ten of ten).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from roost_server.domain.traffic import Counts
@@ -17,7 +21,7 @@ SURE = 0.001
 LEAST_ERRORS = 3
 """Fewer failed requests are never enough, however low the limit."""
 LEAST_TIMED = 10
-"""Fewer requests have no 95th percentile worth comparing, whatever `min_requests` says."""
+"""Fewer requests have no 95th percentile worth comparing, whatever `min_requests` says; so many make a stretch."""
 FLOOR_MS = 5.0
 """A difference of so many milliseconds is none: twice as long as nothing still is nothing."""
 P95 = 0.95
@@ -45,9 +49,34 @@ class Judgement:
     message: str
 
 
-def judge(old: Counts, new: Counts, limits: Limits) -> Judgement:
-    """What was counted of both versions in the same time."""
-    found = [one for one in (_failing(old, new, limits), _slow(old, new, limits)) if one is not None]
+@dataclass(frozen=True)
+class Stretches:
+    """In how many stretches of time, each of `LEAST_TIMED` requests to the new version or more, it was slower than it
+    may be, and in how many not; what was counted of it until the end of the last one."""
+
+    slow: int = 0
+    fine: int = 0
+    until: Counts = field(default_factory=Counts)
+
+    @property
+    def agree(self) -> bool:
+        """That it is slow."""
+        return at_least(self.slow, self.slow + self.fine, 0.5) < SURE
+
+
+def stretched(before: Stretches, old: Counts, new: Counts, limits: Limits) -> Stretches:
+    """With one more, if the new version had enough requests since the last one's end."""
+    limit, since = _slowest(old, limits), new.since(before.until)
+    timed = sum(since.durations.values())
+    if limit is None or timed < LEAST_TIMED:
+        return before
+    is_slow = _slower(since, limit) > (1 - P95) * timed
+    return Stretches(before.slow + is_slow, before.fine + (not is_slow), new)
+
+
+def judge(old: Counts, new: Counts, limits: Limits, stretches: Stretches) -> Judgement:
+    """What was counted of both versions in the same time, and how that went."""
+    found = [one for one in (_failing(old, new, limits), _slow(old, new, limits, stretches)) if one is not None]
     for verdict in (Verdict.WORSE, Verdict.DOUBTFUL):
         for judgement in found:
             if judgement.verdict == verdict:
@@ -80,22 +109,30 @@ def _fails_as_well(old: Counts, new: Counts, limits: Limits) -> bool:
     return at_least(new.errors, new.errors + old.errors, share) >= SURE
 
 
-def _slow(old: Counts, new: Counts, limits: Limits) -> Judgement | None:
+def _slow(old: Counts, new: Counts, limits: Limits, stretches: Stretches) -> Judgement | None:
     """None when it is as quick as it must be, or either was called too seldom to compare."""
     timed, least = sum(new.durations.values()), max(limits.min_requests, LEAST_TIMED)
-    was, now = old.quantile(P95), new.quantile(P95)
-    if was is None or now is None or min(timed, sum(old.durations.values())) < least:
+    was, now, limit = old.quantile(P95), new.quantile(P95), _slowest(old, limits)
+    if limit is None or now is None or min(timed, sum(old.durations.values())) < least:
         return None
-    limit = max(was * limits.max_p95_ratio, was + FLOOR_MS)
     if now <= limit:
         return None
-    slow = sum(count for took, count in new.durations.items() if took > limit)
-    sure = at_least(slow, timed, 1 - P95) < SURE
+    sure = at_least(_slower(new, limit), timed, 1 - P95) < SURE and stretches.agree
     message = (
         f"95 % of {timed} requests took up to {now:.0f} ms, {was:.0f} ms with the old version "
         f"({limits.max_p95_ratio:g} times as long may be)"
     )
     return Judgement(Verdict.WORSE if sure else Verdict.DOUBTFUL, message)
+
+
+def _slowest(old: Counts, limits: Limits) -> float | None:
+    """Milliseconds within which the new version is to answer 95 % of its requests; None without any to the old one."""
+    was = old.quantile(P95)
+    return None if was is None else max(was * limits.max_p95_ratio, was + FLOOR_MS)
+
+
+def _slower(counts: Counts, limit: float) -> int:
+    return sum(count for took, count in counts.durations.items() if took > limit)
 
 
 def at_least(bad: int, of: int, share: float) -> float:

@@ -9,6 +9,7 @@ from roost_server.domain import transitions
 from roost_server.domain.canary import ALLOWED, UNDER_WAY, Canary, CanaryStatus, Tally, Terms
 from roost_server.domain.endpoint import Endpoint
 from roost_server.domain.ids import new_id
+from roost_server.domain.judging import Stretches
 from roost_server.domain.traffic import Counts
 from roost_server.store import pages, statements
 from roost_server.store.leases import now
@@ -28,7 +29,14 @@ def _canary(row: Row) -> Canary:
 
 
 def _tally(document: dict[str, Any] | None) -> Tally | None:
-    return None if document is None else Tally(_counts(document["old"]), _counts(document["new"]))
+    if document is None:
+        return None
+    return Tally(_counts(document["old"]), _counts(document["new"]), _stretches(document.get("stretches")))
+
+
+def _stretches(document: dict[str, Any] | None) -> Stretches:
+    """None: written by a release that did not count them."""
+    return Stretches(**{**document, "until": _counts(document["until"])}) if document else Stretches()
 
 
 def _counts(document: dict[str, Any]) -> Counts:

@@ -13,7 +13,7 @@ from roost_server.gateway.settings import GatewaySettings
 
 from gateway import upstreams
 from gateway.callers import grpc_channel
-from gateway.stories import HOST, STOPPED, eventually, leading_to, route
+from gateway.stories import HOST, PATIENCE_SECONDS, STOPPED, eventually, leading_to, route
 from gateway.upstreams import Exchange, Held, agent, echo
 
 pytestmark = pytest.mark.slow
@@ -274,7 +274,9 @@ async def test_a_grpc_caller_of_a_stopped_runtime_gets_a_grpc_status(gateway, se
 async def test_http2_reaches_an_agent_that_speaks_http1(gateway, settings):
     async with (
         agent(echo) as up,
-        httpx.AsyncClient(http1=False, http2=True, base_url=f"http://127.0.0.1:{settings.http_port}") as caller,
+        httpx.AsyncClient(
+            http1=False, http2=True, base_url=f"http://127.0.0.1:{settings.http_port}", timeout=PATIENCE_SECONDS
+        ) as caller,
     ):
         await gateway.publish(leading_to(up))
         answer = await caller.post("/", content=b"two", headers={"host": HOST})

@@ -1,7 +1,6 @@
 """A server of its own process, with the simulated engine, on a free port of the loopback address."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from support import ports
 
 TOKEN = "test-token-of-the-administrator"
 
@@ -29,8 +30,7 @@ class Served:
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Served]:
     """For as long as the block lasts. `settings` are environment variables without their prefix."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    [port] = ports.free(1)
     own = {"data_dir": str(folder / "data"), "run_dir": str(folder / "run"), "api_port": str(port)}
     own |= {"engine": "simulated", "admin_token": TOKEN, **settings}
     environment = os.environ | {f"ROOST_{name.upper()}": value for name, value in own.items()}

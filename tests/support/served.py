@@ -3,8 +3,9 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -49,9 +50,8 @@ def running(folder: Path, **settings: str) -> Iterator[Served]:
 
 def _until_ready(served: Served) -> None:
     while served.process.poll() is None:
-        try:
-            if httpx.get(f"{served.url}/readyz").status_code == 200:
+        with suppress(httpx.TransportError):
+            if served.http.get(f"{served.url}/readyz").status_code == 200:
                 return
-        except httpx.TransportError:
-            continue
+        time.sleep(0.02)  # what asks takes from what is asked
     raise AssertionError(f"the server ended: {served.log}")

@@ -1,10 +1,16 @@
 """What replicas wrote."""
 
+import asyncio
 from typing import Any
 
 import httpx
 import pytest
+from fastapi.responses import StreamingResponse
+from roost_server.api import logs
+from roost_server.domain.log import LogQuery
+from roost_server.domain.runtime import Status
 from support.platform import Rig
+from support.waiting import PATIENCE_SECONDS
 
 from api.envelopes import refused
 
@@ -41,6 +47,33 @@ async def test_logs_are_paged_in_both_orders(http: httpx.AsyncClient, agent: obj
             found += page["items"]
             cursor = page["next_cursor"]
         assert found == whole and len(whole) == 5
+
+
+async def test_a_follower_misses_nothing_that_is_written_before_the_answer_begins(
+    http: httpx.AsyncClient, rig: Rig, agent: object
+) -> None:
+    answer = await logs.read_logs("agent", rig.platform.api(), rig.caller, LogQuery(), follow=True)
+    await http.post("/runtimes/agent/stop?wait=30")
+    await http.post("/runtimes/agent/start?wait=30")
+    assert "started" in await first_line(answer)
+
+
+async def test_a_follower_of_what_never_wrote_hears_the_first_line(http: httpx.AsyncClient, rig: Rig) -> None:
+    await rig.kill()
+    await rig.create("agent")
+    answer = await logs.read_logs("agent", rig.platform.api(), rig.caller, LogQuery(), follow=True)
+    await rig.revive()
+    await rig.until("agent", Status.ACTIVE)
+    assert "started" in await first_line(answer)
+
+
+async def first_line(answer: object) -> str:
+    assert isinstance(answer, StreamingResponse)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for frame in answer.body_iterator:
+            if "data: " in str(frame):
+                return str(frame)
+    raise AssertionError("the stream ended without a line")
 
 
 async def test_logs_outlive_the_stop(http: httpx.AsyncClient, agent: object) -> None:

@@ -1,7 +1,9 @@
 """What was measured, over HTTP."""
 
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +21,14 @@ from support.waiting import eventually
 from api.envelopes import refused
 
 MIB = 1 << 20
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, database_url: str) -> AsyncIterator[Rig]:
+    """Its loops run, and measure so seldom that there are only the samples of the test."""
+    async with platform.opened(tmp_path, database_url, measure_seconds=60) as prepared:
+        prepared.start()
+        yield prepared
 
 
 async def write(rig: Rig, usage: list[UsageSample], traffic: list[TrafficSample]) -> None:

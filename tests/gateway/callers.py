@@ -9,7 +9,7 @@ import grpc
 import httpx
 from roost_server.gateway.settings import GatewaySettings
 
-from gateway.stories import HOST, eventually
+from gateway.stories import HOST, PATIENCE_SECONDS, eventually
 
 
 def grpc_channel(settings: GatewaySettings) -> grpc.aio.Channel:
@@ -33,7 +33,8 @@ async def steady_traffic(settings: GatewaySettings) -> AsyncIterator[Counter[obj
 
 async def _call(settings: GatewaySettings, answers: Counter[object], stop: asyncio.Event, *, keep: bool) -> None:
     headers = {"host": HOST} if keep else {"host": HOST, "connection": "close"}
-    async with httpx.AsyncClient(headers=headers, base_url=f"http://127.0.0.1:{settings.http_port}") as caller:
+    url = f"http://127.0.0.1:{settings.http_port}"
+    async with httpx.AsyncClient(headers=headers, base_url=url, timeout=PATIENCE_SECONDS) as caller:
         while not stop.is_set():
             try:
                 answers[(await caller.post("/", content=b"x")).status_code] += 1

@@ -10,14 +10,17 @@ from roost_server.gateway.settings import GatewaySettings
 from roost_server.operations.sessions import Sessions
 from roost_server.store import endpoints, runtimes, workspaces
 from roost_server.store.store import Store, open_store
-from support.installation import free_ports
+from support import ports
+
+from gateway.stories import PATIENCE_SECONDS
 
 
 @pytest.fixture
 def settings() -> Iterator[GatewaySettings]:
-    """Directories with short paths (sockets) and ports of their own."""
+    """Directories with short paths (sockets) and ports of their own. On a busy machine nothing is given up, and no
+    connection closed, sooner than the test gives up."""
     base = Path(tempfile.mkdtemp(prefix="roost-gw-", dir="/tmp"))
-    http_port, https_port = free_ports(2)
+    http_port, https_port = ports.free(2)
     yield GatewaySettings(
         data_dir=base / "data",
         run_dir=base / "run",
@@ -25,6 +28,10 @@ def settings() -> Iterator[GatewaySettings]:
         http_port=http_port,
         https_port=https_port,
         workers=1,
+        idle_seconds=PATIENCE_SECONDS,
+        session_patience_seconds=PATIENCE_SECONDS,
+        confirm_seconds=PATIENCE_SECONDS,
+        start_seconds=PATIENCE_SECONDS,
     )
     shutil.rmtree(base)
 
@@ -44,7 +51,11 @@ async def client(settings: GatewaySettings) -> AsyncIterator[Callable[[str], htt
 
     def for_host(host: str) -> httpx.AsyncClient:
         made.append(
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.http_port}", headers={"host": host}, timeout=20)
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{settings.http_port}",
+                headers={"host": host},
+                timeout=2 * PATIENCE_SECONDS,
+            )
         )
         return made[-1]
 

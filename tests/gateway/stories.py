@@ -9,6 +9,7 @@ from roost_server.domain.route import OPEN, Backend, Guard, Pool, Route, Snapsho
 from gateway.upstreams import Agent
 
 HOST = "agent.localhost"
+PATIENCE_SECONDS = 30
 STOPPED = Unavailable("stopped", 'cannot reach runtime "agent": it is stopped; start it with `roost boot agent`', 7)
 
 
@@ -40,7 +41,7 @@ def leading_to(*agents: Agent) -> Snapshot:
     return Snapshot((route(*(backend(agent, f"replica-{n}") for n, agent in enumerate(agents, 1))),))
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 10) -> None:
+async def eventually(condition: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> None:
     """Return when `condition()` is true; fail after `seconds`."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in another process

@@ -10,8 +10,7 @@ from roost_server.domain.route import Backend, Route, Snapshot
 from roost_server.domain.traffic import Counts, Key
 from roost_server.gateway.counting import Numbers, by_version, key_of, parse_durations, parse_numbers
 from roost_server.gateway.envoy import EnvoyGateway
-from support import waiting
-from support.installation import free_ports
+from support import ports, waiting
 
 from gateway.callers import grpc_channel
 from gateway.stories import HOST, STOPPED, backend, eventually, lone, pool
@@ -123,7 +122,7 @@ async def test_each_version_is_counted_for_itself(gateway, client):
 
 @pytest.mark.slow
 async def test_a_request_that_was_tried_again_counts_once_and_one_that_reached_nobody_is_an_error(gateway, client):
-    dead = Backend("dead", "127.0.0.1", free_ports(1)[0])
+    dead = Backend("dead", "127.0.0.1", ports.free(1)[0])
     async with agent(echo) as up:
         beside = lone("beside", (HOST,), (dead, backend(up)))
         alone = lone("alone", ("alone.localhost",), (dead,))

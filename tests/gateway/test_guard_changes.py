@@ -14,7 +14,7 @@ from roost_server.gateway.envoy import EnvoyGateway
 
 from gateway import upstreams
 from gateway.issuer import bearer, check, guarded, key_set, public_key, token
-from gateway.stories import HOST, backend, eventually, pool, route
+from gateway.stories import HOST, PATIENCE_SECONDS, backend, eventually, pool, route
 from gateway.upstreams import Agent, Exchange, agent, echo, named
 
 pytestmark = pytest.mark.slow
@@ -177,7 +177,7 @@ async def test_every_host_and_port_of_an_endpoint_is_guarded_plain_and_tls(gatew
         for host in (*hosts, "9000-a.localhost"):
             for headers, status in (({}, 401), (bearer(), 200)):
                 assert (await client(host).get("/", headers=headers)).status_code == status
-                async with httpx.AsyncClient(verify=trusted, http2=True) as caller:
+                async with httpx.AsyncClient(verify=trusted, http2=True, timeout=PATIENCE_SECONDS) as caller:
                     url, name = f"https://127.0.0.1:{settings.https_port}/", {"sni_hostname": host}
                     answer = await caller.get(url, headers={"host": host, **headers}, extensions=name)
                     assert answer.status_code == status

@@ -17,10 +17,10 @@ from roost_server.domain.route import Snapshot
 from roost_server.gateway import identity
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
-from support.installation import free_ports
+from support import ports
 
 from gateway.callers import progress, steady_traffic
-from gateway.stories import HOST, eventually, leading_to
+from gateway.stories import HOST, PATIENCE_SECONDS, eventually, leading_to
 from gateway.upstreams import Agent, agent, echo, named
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ from roost_server.gateway.settings import GatewaySettings
 async def main(data_dir, run_dir, http_port, https_port, backend_port):
     gateway = EnvoyGateway(GatewaySettings(
         Path(data_dir), Path(run_dir), http_host="127.0.0.1", http_port=int(http_port), https_port=int(https_port),
-        workers=1))
+        workers=1, confirm_seconds=30, start_seconds=30))
     await gateway.start()
     pool = Pool(1, 100, (Backend("replica-1", "127.0.0.1", int(backend_port)),))
     await gateway.publish(Snapshot((Route("r1", ("agent.localhost",), (pool,)),)))
@@ -83,6 +83,17 @@ async def test_an_adopted_envoy_takes_changes(settings, client):
         assert (await client(HOST).get("/")).text == "old"
         await last.publish(leading_to(new))
         assert (await client(HOST).get("/")).text == "new"
+
+
+async def test_an_envoy_that_was_adopted_before_it_had_a_listener_serves_what_is_published(settings, client):
+    async with agent(echo) as up, closing(settings) as last:
+        first = EnvoyGateway(settings)
+        await first.start()
+        await first.close()
+        await last.start()
+        await last.publish(leading_to(up))
+        assert (await client(HOST).get("/")).status_code == 200
+        assert last.pid == first.pid
 
 
 async def test_it_is_ready_once_callers_get_through(gateway, client):
@@ -167,12 +178,12 @@ async def test_settings_that_cannot_be_used_are_named(settings, change, named):
 async def test_other_ports_restart_envoy(settings):
     async with agent(echo) as up:
         pid = await first_run(settings, up)
-        moved = dataclasses.replace(settings, http_port=free_ports(1)[0])
+        moved = dataclasses.replace(settings, http_port=ports.free(1)[0])
         async with closing(moved) as last:
             await last.start()
             await last.publish(leading_to(up))
             assert last.pid != pid
-            async with httpx.AsyncClient(headers={"host": HOST}) as caller:
+            async with httpx.AsyncClient(headers={"host": HOST}, timeout=PATIENCE_SECONDS) as caller:
                 assert (await caller.get(f"http://127.0.0.1:{moved.http_port}/")).status_code == 200
                 with pytest.raises(httpx.ConnectError):
                     await caller.get(f"http://127.0.0.1:{settings.http_port}/")
@@ -209,18 +220,15 @@ async def test_a_gateway_that_was_never_started_stops_the_traffic_of_an_earlier_
 
 
 async def test_two_installations_do_not_disturb_each_other(gateway, settings, tmp_path):
+    http_port, https_port = ports.free(2)
     other = dataclasses.replace(
-        settings,
-        run_dir=settings.run_dir / "2",
-        data_dir=tmp_path,
-        http_port=free_ports(1)[0],
-        https_port=free_ports(1)[0],
+        settings, run_dir=settings.run_dir / "2", data_dir=tmp_path, http_port=http_port, https_port=https_port
     )
     async with agent(named("one")) as one, agent(named("two")) as two, closing(other) as second:
         await second.start()
         await gateway.publish(leading_to(one))
         await second.publish(leading_to(two))
-        async with httpx.AsyncClient(headers={"host": HOST}) as caller:
+        async with httpx.AsyncClient(headers={"host": HOST}, timeout=PATIENCE_SECONDS) as caller:
             assert (await caller.get(f"http://127.0.0.1:{settings.http_port}/")).text == "one"
             assert (await caller.get(f"http://127.0.0.1:{other.http_port}/")).text == "two"
 
@@ -265,7 +273,7 @@ async def a_server(settings: GatewaySettings, up: Agent) -> tuple[asyncio.subpro
 
 
 async def answers_again(caller: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
                 if (await caller.get("/")).status_code == 200:

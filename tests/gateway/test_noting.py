@@ -84,6 +84,14 @@ async def test_the_server_is_told_once_and_another_envoy_learns_it_from_there(
     assert sorted(sessions.told) == sorted((endpoint, session, 3) for session in SESSIONS)
 
 
+async def test_a_server_has_more_time_to_be_told_than_to_answer(start, settings, sessions, endpoint, client):
+    gateway = await start(dataclasses.replace(settings, session_patience_seconds=0.001))
+    async with two_versions() as agents:
+        await gateway.publish(split(endpoint, agents, ALONE))
+        assert await versions_of(client(HOST)) == {"3"}
+        await eventually(lambda: {session for _, session, _ in sessions.told} == set(SESSIONS))
+
+
 async def test_after_an_update_they_are_with_the_new_version(start, settings, sessions, endpoint, client):
     gateway = await start(dataclasses.replace(settings, workers=2))
     caller = client(HOST)

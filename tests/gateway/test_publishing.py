@@ -13,7 +13,7 @@ from roost_server.domain.route import Backend, Snapshot
 from roost_server.gateway.envoy import EnvoyGateway
 
 from gateway import upstreams
-from gateway.stories import HOST, STOPPED, backend, eventually, leading_to, route
+from gateway.stories import HOST, PATIENCE_SECONDS, STOPPED, backend, eventually, leading_to, route
 from gateway.upstreams import Held, agent, echo, named
 
 pytestmark = pytest.mark.slow
@@ -106,15 +106,17 @@ async def test_requests_cannot_be_counted_before_the_first_publish(gateway):
 
 
 async def test_an_envoy_that_does_not_answer_gets_the_snapshot_when_it_does(settings, client):
-    gateway = EnvoyGateway(dataclasses.replace(settings, confirm_seconds=0.2))
+    first, gateway = EnvoyGateway(settings), EnvoyGateway(dataclasses.replace(settings, confirm_seconds=0.2))
+    await first.start()
+    await first.publish(Snapshot())
+    await first.close()
     await gateway.start()
     try:
-        await gateway.publish(Snapshot())
         os.kill(gateway.pid, signal.SIGSTOP)
         with pytest.raises(errors.Unavailable):
             await gateway.publish(Snapshot((route(unavailable=STOPPED),)))
         os.kill(gateway.pid, signal.SIGCONT)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await client(HOST).get("/")).status_code == 404:
                 pass
     finally:

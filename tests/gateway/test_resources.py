@@ -96,6 +96,13 @@ def test_grpc_goes_to_the_http2_cluster_and_only_get_is_sent_again_after_it_was_
     assert all(rule.route.timeout.ToSeconds() == 0 for rule in rules)
 
 
+def test_a_replica_that_did_not_take_a_request_is_not_drawn_again_while_there_is_another(builder):
+    host = virtual_hosts(builder, lone("r", ("a.localhost",), (ONE, TWO)))["r"]
+    [of_get] = [rule.route.retry_policy for rule in host.routes if rule.route.HasField("retry_policy")]
+    for policy in (host.retry_policy, of_get):
+        assert 0.5 ** (1 + policy.host_selection_retry_max_attempts) < 1e-6
+
+
 @pytest.mark.parametrize(
     ("hosts", "kept"),
     [

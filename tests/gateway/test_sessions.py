@@ -40,20 +40,34 @@ def test_what_is_told_is_read():
     assert read("/e", f"weights={weights}&keeps={keeps}".encode(), b"s")[2:] == ({3: 75, 4: 25}, {1, 2})
 
 
-async def test_what_serves_alone_is_noted_and_nothing_else_is(tmp_path):
-    class Noting(ByHash):
-        def note(self, *told: object) -> None:
-            noted.append(told)
+class Noting(ByHash):
+    def __init__(self) -> None:
+        self.noted: list[object] = []
 
-    noted: list[object] = []
-    server = SessionsServer(tmp_path / "s.sock", Noting())
+    def note(self, *told: object) -> None:
+        self.noted.append(told)
+
+
+async def test_what_serves_alone_is_noted_and_nothing_else_is(tmp_path):
+    server = SessionsServer(tmp_path / "s.sock", noting := Noting())
     await server.start()
     transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "s.sock"))
     async with httpx.AsyncClient(transport=transport, base_url="http://sessions") as client:
         answers = [await client.post(f"/e1?{query}", content=b"s") for query in ("serves=2", "serves=x", "weights=3:1")]
     await server.close()
     assert [answer.status_code for answer in answers] == [200, 503, 200]
-    assert noted == [("e1", "s", 2)]
+    assert noting.noted == [("e1", "s", 2)]
+
+
+async def test_what_was_only_begun_is_not_noted(tmp_path):
+    server = SessionsServer(tmp_path / "s.sock", noting := Noting())
+    await server.start()
+    _, begun = await asyncio.open_unix_connection(tmp_path / "s.sock")
+    begun.write(b"POST /e1?serves=1 HTTP/1.1\r\nhost: sessions\r\ncontent-length: 9\r\n\r\nhalf")
+    begun.close()
+    await begun.wait_closed()
+    await server.close()
+    assert noting.noted == []
 
 
 @pytest.fixture
@@ -137,7 +151,7 @@ async def silent(*_: object) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("assign", [unavailable, broken, unknown, silent])
 async def test_a_server_that_has_no_good_answer_fails_no_request(settings, client, assign):
-    gateway = EnvoyGateway(settings, Answering(assign))
+    gateway = EnvoyGateway(dataclasses.replace(settings, session_patience_seconds=0.25), Answering(assign))
     await gateway.start()
     try:
         async with agent(named("3")) as three, agent(named("4")) as four:

@@ -15,7 +15,7 @@ from roost_server.gateway.certificates import Authority
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
 
-from gateway.stories import HOST, leading_to, route
+from gateway.stories import HOST, PATIENCE_SECONDS, leading_to, route
 from gateway.upstreams import Agent, agent, echo
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 async def get(settings: GatewaySettings, host: str, trusted: Path, *, http2: bool = False) -> httpx.Response:
     context = ssl.create_default_context(cafile=str(trusted))
-    async with httpx.AsyncClient(verify=context, http1=not http2, http2=http2) as caller:
+    async with httpx.AsyncClient(verify=context, http1=not http2, http2=http2, timeout=PATIENCE_SECONDS) as caller:
         return await caller.get(
             f"https://127.0.0.1:{settings.https_port}/", headers={"host": host}, extensions={"sni_hostname": host}
         )

@@ -39,7 +39,7 @@ def leading_to(up: Agent, version: int = 3) -> Snapshot:
 
 async def span_of(received: Receiver, trace: str) -> dict[str, str]:
     """The tags of the one span of a trace."""
-    await eventually(lambda: [span for span in received.spans if span.trace_id.hex() == trace], 20)
+    await eventually(lambda: [span for span in received.spans if span.trace_id.hex() == trace])
     (span,) = [span for span in received.spans if span.trace_id.hex() == trace]
     return collecting.tags(span) | {"parent": span.parent_span_id.hex(), "id": span.span_id.hex()}
 

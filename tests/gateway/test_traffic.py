@@ -10,10 +10,11 @@ import websockets
 from roost_server.domain.route import Snapshot
 from roost_server.gateway.envoy import EnvoyGateway
 from roost_server.gateway.settings import GatewaySettings
+from support import ports
 
 from gateway import upstreams
 from gateway.callers import grpc_channel
-from gateway.stories import HOST, STOPPED, eventually, leading_to, route
+from gateway.stories import HOST, PATIENCE_SECONDS, STOPPED, eventually, leading_to, route
 from gateway.upstreams import Exchange, Held, agent, echo
 
 pytestmark = pytest.mark.slow
@@ -77,8 +78,8 @@ async def test_a_stopped_runtime_is_503_with_its_reason_and_retry_after(gateway,
 
 
 async def test_a_replica_that_nobody_listens_on_is_503(gateway, client):
-    async with agent(echo) as up:
-        await gateway.publish(leading_to(up))
+    [port] = ports.free(1)
+    await gateway.publish(leading_to(upstreams.Agent(port)))
     answer = await client(HOST).get("/")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json()["reason"] == "unreachable"
@@ -101,7 +102,8 @@ async def test_a_replica_that_hangs_up_is_502_and_a_post_is_not_sent_twice(gatew
 
 
 async def test_a_dead_replica_beside_a_living_one_fails_no_request(gateway, client):
-    async with agent(echo) as living, agent(echo) as dead:
+    [port] = ports.free(1)
+    async with agent(echo) as living, agent(echo, port=port) as dead:
         await gateway.publish(leading_to(living, dead))
         dead.die()
         answers = [await client(HOST).request(method, "/") for method in ("GET", "POST") * 20]
@@ -120,12 +122,12 @@ async def test_a_get_on_a_connection_that_the_agent_just_closed_is_sent_again(ga
 
 
 async def test_a_lone_replica_that_comes_back_is_used_at_once(gateway, client):
-    caller = client(HOST)
-    async with agent(echo) as up:
+    caller, [port] = client(HOST), ports.free(1)
+    async with agent(echo, port=port) as up:
         await gateway.publish(leading_to(up))
     for _ in range(5):
         assert (await caller.get("/")).status_code == 503
-    async with agent(echo, port=up.port):
+    async with agent(echo, port=port):
         assert (await caller.get("/")).status_code == 200
 
 
@@ -274,7 +276,9 @@ async def test_a_grpc_caller_of_a_stopped_runtime_gets_a_grpc_status(gateway, se
 async def test_http2_reaches_an_agent_that_speaks_http1(gateway, settings):
     async with (
         agent(echo) as up,
-        httpx.AsyncClient(http1=False, http2=True, base_url=f"http://127.0.0.1:{settings.http_port}") as caller,
+        httpx.AsyncClient(
+            http1=False, http2=True, base_url=f"http://127.0.0.1:{settings.http_port}", timeout=PATIENCE_SECONDS
+        ) as caller,
     ):
         await gateway.publish(leading_to(up))
         answer = await caller.post("/", content=b"two", headers={"host": HOST})

@@ -145,6 +145,7 @@ class Held:
         done, waiting = await asyncio.wait({gone, go}, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
         if gone in done:
             self.left += 1
             raise ConnectionResetError

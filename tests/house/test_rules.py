@@ -20,7 +20,7 @@ FUNCTION_LINES = 40
 def sources() -> list[Path]:
     folders = ("client/src", "server/src", "agent/src", "bench", "docs", "tests", "examples")
     found = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    return [path for path in found if "migrations" not in path.parts]
+    return sorted(path for path in found if "migrations" not in path.parts)
 
 
 def run(*words: str) -> None:

@@ -6,10 +6,8 @@ with Installation() as roost:
 """
 
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,14 +20,12 @@ from typing import Self, TypeVar
 import httpx
 from roost import Roost
 
-from support import builtin, leftovers
+from support import builtin, leftovers, ports
 
 T = TypeVar("T")
 TOKEN = "the-token-of-an-end-to-end-test"
 START_SECONDS = 120.0
 COMMAND_SECONDS = 300.0
-PORTS = range(20_000, 32_000)
-"""Below the range that outgoing connections take theirs from, so that a port stays free while its server is down."""
 
 
 def until(look: Callable[[], T], seconds: float = 60.0) -> T:
@@ -52,7 +48,7 @@ class Installation:
         self.data, self.run = self.root / "data", self.root / "run"
         if with_builtin:
             builtin.give(self.data)
-        self.api_port, self.http_port, self.https_port = free_ports(3)
+        self.api_port, self.http_port, self.https_port = ports.free(3)
         self.env = self._clean_environment() | {f"ROOST_{name.upper()}": value for name, value in settings.items()}
         self.url = f"http://127.0.0.1:{self.api_port}"
         self.client = Roost(self.url, TOKEN, "default", "default")
@@ -174,18 +170,3 @@ class Installation:
             leftovers.sweep(self.root)
             shutil.rmtree(self.root)
         assert not left, f"`roost-server down` left {left}; it said {down and down.stdout + down.stderr}"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports on which nobody listens now, no two the same."""
-    found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no free ports")

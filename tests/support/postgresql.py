@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
+from support import ports
 
 ACCOUNT = "postgres"
 FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
@@ -60,7 +61,7 @@ def running() -> Iterator[PostgreSQL]:
 
 @contextmanager
 def _serving(program: Path, folder: Path, account: str | None) -> Iterator[int]:
-    port = _free_port()
+    [port] = ports.free(1)
     options = [f"--{option}" for option in (*FAST, f"unix_socket_directories={folder}", "listen_addresses=127.0.0.1")]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -82,8 +83,3 @@ def _run(*command: Path | str, account: str | None = None, until: subprocess.Pop
             return
         if until is None or until.poll() is not None:
             pytest.fail(f"cannot start PostgreSQL: {command[0]} said {done.stdout}{done.stderr}", pytrace=False)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -10,7 +10,6 @@ import ctypes
 import hashlib
 import json
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from support import ports
 
 CONFIG = """
 version: 0.1
@@ -80,7 +81,7 @@ def running(folder: Path, user: tuple[str, str] | None = None) -> Iterator[Regis
     program = shutil.which("docker-registry")
     if not program:
         pytest.fail("these tests need a registry: install the Debian package docker-registry")
-    started = Registry(f"localhost:{_free_port()}", user, folder / "storage", folder / "registry.log")
+    started = Registry(f"localhost:{ports.free(1)[0]}", user, folder / "storage", folder / "registry.log")
     config = folder / "config.yml"
     config.write_text(_config(started, folder))
     with started.log.open("wb") as log:
@@ -107,13 +108,6 @@ def _bcrypt(password: str) -> str:
     crypt.restype = ctypes.c_char_p
     hashed: bytes = crypt(password.encode(), b"$2y$05$abcdefghijklmnopqrstuu")
     return hashed.decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _wait_until_it_answers(started: Registry, process: "subprocess.Popen[bytes]") -> None:

@@ -1,14 +1,16 @@
 """A server of its own process, with the simulated engine, on a free port of the loopback address."""
 
 import os
-import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+
+from support import ports
 
 TOKEN = "test-token-of-the-administrator"
 
@@ -29,8 +31,7 @@ class Served:
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Served]:
     """For as long as the block lasts. `settings` are environment variables without their prefix."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = int(free.getsockname()[1])
+    [port] = ports.free(1)
     own = {"data_dir": str(folder / "data"), "run_dir": str(folder / "run"), "api_port": str(port)}
     own |= {"engine": "simulated", "admin_token": TOKEN, **settings}
     environment = os.environ | {f"ROOST_{name.upper()}": value for name, value in own.items()}
@@ -49,9 +50,8 @@ def running(folder: Path, **settings: str) -> Iterator[Served]:
 
 def _until_ready(served: Served) -> None:
     while served.process.poll() is None:
-        try:
-            if httpx.get(f"{served.url}/readyz").status_code == 200:
+        with suppress(httpx.TransportError):
+            if served.http.get(f"{served.url}/readyz").status_code == 200:
                 return
-        except httpx.TransportError:
-            continue
+        time.sleep(0.02)  # what asks takes from what is asked
     raise AssertionError(f"the server ended: {served.log}")

@@ -123,8 +123,17 @@ async def _stream(api: Api, runtime_id: str, query: LogQuery, stands_behind: Beh
     engine = _engine(api)
     if query.cursor is not None:
         await engine.read_logs(runtime_id, replace(query, limit=1))  # a wrong cursor is told before the stream
+    elif query.since is None:
+        query = await _from_now(engine, runtime_id, query)
     lines = engine.follow_logs(runtime_id, query)
     return event_stream(_events(lines if stands_behind is None else _of(lines, stands_behind)))
+
+
+async def _from_now(engine: Logs, runtime_id: str, query: LogQuery) -> LogQuery:
+    """What is written after the last line that is there now. The engine begins to look when the answer has begun: what
+    is written between would be missed if it went by what is there then."""
+    last = (await engine.read_logs(runtime_id, LogQuery(order="desc", limit=1))).lines
+    return replace(query, cursor=last[0].cursor) if last else replace(query, since=datetime.fromtimestamp(0, UTC))
 
 
 async def _of(lines: AsyncIterator[LogLine], stands_behind: Behind) -> AsyncIterator[LogLine]:

@@ -14,7 +14,7 @@ from roost_server.gateway.admin import Address, Admin
 from roost_server.gateway.counting import TrafficCounter
 from roost_server.gateway.process import EnvoyProcess
 from roost_server.gateway.resources.catalog import Builder
-from roost_server.gateway.sessions import ByHash, Keeper, SessionsServer
+from roost_server.gateway.sessions import ANSWER_SECONDS, ByHash, Keeper, SessionsServer
 from roost_server.gateway.settings import GatewaySettings
 from roost_server.gateway.tls import Tls
 from roost_server.gateway.xds import XdsServer
@@ -32,13 +32,15 @@ class EnvoyGateway:
 
     def __init__(self, settings: GatewaySettings, keeper: Keeper | None = None) -> None:
         self._settings = settings
-        self._sessions = SessionsServer(settings.sessions_socket, keeper or ByHash())
-        self._process = EnvoyProcess(settings, self._envoy_started)
+        self._sessions = SessionsServer(
+            settings.sessions_socket, keeper or ByHash(), max(ANSWER_SECONDS, settings.session_patience_seconds)
+        )
+        self._process = EnvoyProcess(settings)
         self.admin = Admin(settings.admin_socket)
         self._counter = TrafficCounter(self.admin)
         self._xds = XdsServer(settings.xds_socket, lambda name: self._tls.for_host(name))
         self._snapshot: Snapshot | None = None
-        self._fresh = False
+        self._listening: int | None = None
         self._serves = asyncio.Event()
         self._upkeep: asyncio.Task[None] | None = None
 
@@ -70,10 +72,16 @@ class EnvoyGateway:
             await self._xds.want(self._builder.build(snapshot, self._tls.secrets()))
         await self._xds.confirmed(self._settings.confirm_seconds)
         self._builder.confirmed()
-        if self._fresh:
-            await ports.answer(self._settings, self._settings.confirm_seconds)
-            self._fresh = False
+        await self._listens()
         self._serves.set()
+
+    async def _listens(self) -> None:
+        """Envoy confirms its listeners a moment before they are open. So does one that was adopted from a server that
+        ended before there were any."""
+        envoy = self.pid
+        if envoy != self._listening:
+            await ports.answer(self._settings, self._settings.confirm_seconds)
+            self._listening = envoy
 
     async def ready(self) -> None:
         """As the contract says: the first `publish` was confirmed, and both ports accept connections."""
@@ -116,9 +124,6 @@ class EnvoyGateway:
                 f"cannot start the gateway: Envoy did not connect within {self._settings.start_seconds:g} seconds; "
                 f"see {self._settings.log_file}"
             )
-
-    def _envoy_started(self) -> None:
-        self._fresh = True
 
     async def keep_up(self) -> None:
         """What is due every minute: certificates about to end or replaced by the operator, and the log file."""

@@ -11,7 +11,6 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -37,11 +36,10 @@ log = structlog.get_logger(__name__)
 
 
 class EnvoyProcess:
-    """`on_start` is called whenever a new Envoy was started, not when one was adopted."""
+    """`start` comes first; `release` lets go of Envoy, `stop` ends it."""
 
-    def __init__(self, settings: GatewaySettings, on_start: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
-        self._on_start = on_start
         self._identity: Identity | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -133,7 +131,6 @@ class EnvoyProcess:
         self._identity = identity.of(child.pid, self._fingerprint())
         identity.write(self._identity_file, self._identity)
         log.info("started envoy", pid=child.pid)
-        self._on_start()
 
     async def _keep_alive(self) -> None:
         """Start Envoy again whenever it ends."""

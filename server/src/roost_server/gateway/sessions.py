@@ -21,7 +21,7 @@ import uvicorn
 from roost_server.domain import errors, sessions
 
 ANSWER_SECONDS, STOP_SECONDS = 1.0, 1
-"""Envoy waits for an answer a quarter of a second."""
+"""Envoy need not wait so long: what is decided too late for this request is known for the next one."""
 
 log = structlog.get_logger(__name__)
 
@@ -57,9 +57,10 @@ class Question(NamedTuple):
 class SessionsServer:
     """`start` listens in place of a server that is gone, or raises OSError; `close` ends it and may be called twice."""
 
-    def __init__(self, path: Path, keeper: Keeper) -> None:
+    def __init__(self, path: Path, keeper: Keeper, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._path = path
         self._keeper = keeper
+        self._answer_seconds = answer_seconds
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -91,8 +92,10 @@ class SessionsServer:
     async def _serve(self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:
         """The ASGI application. Envoy goes on without an answer, so that there is none is nothing to report."""
         body = await _body(receive)
+        if body is None:
+            return
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(self._answer_seconds):
                 status, text = 200, await self._answer(scope["path"], scope["query_string"], body)
         except (errors.RoostError, ValueError, TimeoutError) as error:
             log.debug("cannot tell a session's version", path=scope["path"], error=repr(error))
@@ -136,10 +139,13 @@ def _pairs(text: str) -> Iterator[list[str]]:
     return (pair.split(":") for pair in text.split(",") if pair)
 
 
-async def _body(receive: Callable[[], Awaitable[Any]]) -> bytes:
+async def _body(receive: Callable[[], Awaitable[Any]]) -> bytes | None:
+    """None when Envoy has hung up: what it asked is not known then."""
     body, more = b"", True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
     return body

@@ -10,10 +10,16 @@ from roost_server.gateway import collector
 SOCKET_PATH_MAX = 107
 """Bytes of a unix socket's path that Linux accepts (108 with the closing zero)."""
 
+IDLE_SECONDS = 1.5
+"""Shorter than the keep-alive of common servers (gunicorn 2 s, uvicorn and Node 5 s), so that Envoy lets go of an
+idle connection first and never sends a request into one that is just being closed."""
+
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """Everything below `data_dir` survives a reboot; `run_dir` holds sockets and the identity of Envoy's process."""
+    """Everything below `data_dir` survives a reboot; `run_dir` holds sockets and the identity of Envoy's process.
+    A connection to a replica is kept for `idle_seconds`; a request of a session waits for `session_patience_seconds` to
+    be told the session's version."""
 
     data_dir: Path
     run_dir: Path
@@ -27,6 +33,8 @@ class GatewaySettings:
     otlp_endpoint: str | None = None
     stream_idle_seconds: int = 3600
     connect_timeout_seconds: float = 2.0
+    idle_seconds: float = IDLE_SECONDS
+    session_patience_seconds: float = 0.25
     confirm_seconds: float = 5.0
     start_seconds: float = 15.0
 

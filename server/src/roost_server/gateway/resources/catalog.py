@@ -103,7 +103,8 @@ class Builder:
 
     def _clusters(self, route: Route, version: int) -> list[Resource]:
         more = tracing.metadata(self._settings.otlp_endpoint, route, version)
-        return clusters.clusters(route.id, version, self._settings.connect_timeout_seconds, more)
+        times = clusters.Times(self._settings.connect_timeout_seconds, self._settings.idle_seconds)
+        return clusters.clusters(route.id, version, times, more)
 
 
 def _by_name(resources: Any) -> dict[str, Resource]:

@@ -9,7 +9,7 @@ another version as an update of the routes, beside clusters that stay.
 import functools
 import ipaddress
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import address_pb2, config_source_pb2, health_check_pb2, protocol_pb2
@@ -20,14 +20,11 @@ from google.protobuf import duration_pb2, wrappers_pb2
 from roost_server.domain.route import Backend
 from roost_server.gateway.resources import wire
 from roost_server.gateway.resources.wire import Resource
+from roost_server.gateway.settings import IDLE_SECONDS
 
 CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINTS = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-UPSTREAM_IDLE_SECONDS = 1.5
-"""Shorter than the keep-alive of common servers (gunicorn 2 s, uvicorn and Node 5 s), so that Envoy lets go of an
-idle connection first and never sends a request into one that is just being closed."""
 
 UNLIMITED = 1_000_000_000
 """Envoy's default circuit breakers allow 1,024 requests a cluster and 3 retries; open streams need more."""
@@ -37,6 +34,13 @@ HEADER_COUNT = 500
 
 
 ENDPOINT_ID_LENGTH = 36
+
+
+class Times(NamedTuple):
+    """Seconds to wait for a connection, and to keep one that is idle."""
+
+    connect: float
+    idle: float
 
 
 def h1_name(route_id: str, version: int) -> str:
@@ -52,12 +56,12 @@ def endpoint_of(route_id: str) -> str:
     return route_id[:ENDPOINT_ID_LENGTH]
 
 
-def clusters(route_id: str, version: int, connect_timeout_seconds: float, more: bytes = b"") -> list[Resource]:
+def clusters(route_id: str, version: int, times: Times, more: bytes = b"") -> list[Resource]:
     """Both clusters of a pool. `more` are further fields, serialised."""
     h1, h2 = h1_name(route_id, version), h2_name(route_id, version)
     return [
-        _named(CLUSTER, h1, _definition(http1_options, connect_timeout_seconds) + more),
-        _named(CLUSTER, h2, _definition(_http2_options, connect_timeout_seconds) + more),
+        _named(CLUSTER, h1, _definition(http1_options, times) + more),
+        _named(CLUSTER, h2, _definition(_http2_options, times) + more),
     ]
 
 
@@ -91,19 +95,19 @@ def _named(kind: str, name: str, rest: bytes) -> Resource:
 
 
 @functools.cache
-def _definition(options: Callable[[], Any], connect_timeout_seconds: float) -> bytes:
+def _definition(options: Callable[[float], Any], times: Times) -> bytes:
     """A serialised Cluster without its name."""
     cluster = cluster_pb2.Cluster(
         type=cluster_pb2.Cluster.EDS,
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=from_ads()),
-        connect_timeout=duration(connect_timeout_seconds),
+        connect_timeout=duration(times.connect),
         lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
         circuit_breakers=_no_circuit_breaking(),
         common_lb_config=_common_lb(),
         outlier_detection=_outlier_detection(),
         upstream_connection_options=_keepalive(),
     )
-    cluster.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options(), deterministic=True)
+    cluster.typed_extension_protocol_options[HTTP_OPTIONS].Pack(options(times.idle), deterministic=True)
     return wire.serialized(cluster)
 
 
@@ -157,14 +161,16 @@ def _keepalive() -> Any:
     )
 
 
-def http1_options() -> Any:
+def http1_options(idle_seconds: float = IDLE_SECONDS) -> Any:
     return _http_options(
+        idle_seconds,
         http_protocol_options=protocol_pb2.Http1ProtocolOptions(enable_trailers=True),
     )
 
 
-def _http2_options() -> Any:
+def _http2_options(idle_seconds: float) -> Any:
     return _http_options(
+        idle_seconds,
         http2_protocol_options=protocol_pb2.Http2ProtocolOptions(
             initial_stream_window_size={"value": 1024 * 1024},
             initial_connection_window_size={"value": 4 * 1024 * 1024},
@@ -172,10 +178,10 @@ def _http2_options() -> Any:
     )
 
 
-def _http_options(**explicit: Any) -> Any:
+def _http_options(idle_seconds: float, **explicit: Any) -> Any:
     return http_protocol_options_pb2.HttpProtocolOptions(
         common_http_protocol_options=protocol_pb2.HttpProtocolOptions(
-            idle_timeout=duration(UPSTREAM_IDLE_SECONDS),
+            idle_timeout=duration(idle_seconds),
             max_headers_count={"value": HEADER_COUNT},
             max_response_headers_kb={"value": HEADER_LIMIT_KB},
         ),

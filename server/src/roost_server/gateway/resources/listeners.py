@@ -79,7 +79,7 @@ def _manager(settings: GatewaySettings) -> Any:
         stat_prefix="gateway",
         codec_type=hcm.HttpConnectionManager.AUTO,
         rds=hcm.Rds(config_source=from_ads(), route_config_name=virtual_hosts.ROUTES_NAME),
-        http_filters=[*guards.http_filters(), stickiness.http_filter(), _router()],
+        http_filters=[*guards.http_filters(), stickiness.http_filter(settings.session_patience_seconds), _router()],
         local_reply_config=replies.local_replies(guard_replies.BY_DETAILS),
         upgrade_configs=[hcm.HttpConnectionManager.UpgradeConfig(upgrade_type="websocket")],
         stream_idle_timeout=duration(settings.stream_idle_seconds),

@@ -27,11 +27,12 @@ FILTER = "envoy.filters.http.lua"
 SCRIPT = Path(__file__).with_name("sticky.lua")
 
 
-def http_filter() -> Any:
-    """Disabled unless the virtual host turns it on, which it does with a `LuaPerRoute` under the same name: the matcher
-    leaves that to the filter that it wraps."""
+def http_filter(patience_seconds: float) -> Any:
+    """`patience_seconds` is how long a request waits for the server's answer. Disabled unless the virtual host turns it
+    on, which it does with a `LuaPerRoute` under the same name: the matcher leaves that to the filter that it wraps."""
+    patience = f"local PATIENCE_MS = {round(patience_seconds * 1000)}\n"
     script = lua_pb2.Lua(
-        default_source_code=base_pb2.DataSource(inline_string=SCRIPT.read_text()),
+        default_source_code=base_pb2.DataSource(inline_string=patience + SCRIPT.read_text()),
         clear_route_cache={"value": False},
     )
     matching = extension_matcher_pb2.ExtensionWithMatcher()

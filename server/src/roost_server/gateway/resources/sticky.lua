@@ -5,11 +5,14 @@
 -- known from the server counts for this turn; a turn ends after an hour or so many sessions. What was known before, was
 -- noted, or had to be decided without the server, is told to the server as a guess when it is asked (again), and counts
 -- when it does not answer. A failure never fails a request: without a version the weights decide.
+--
+-- PATIENCE_MS, how long a request waits for an answer, is put in front of this text. For what is only told nobody waits,
+-- so a server that is busy is given longer.
 
 local VERSION_HEADER = "x-roost-version"
 local SESSION_HEADERS = { "x-roost-session-id", "x-greennode-agentbase-session-id" }
 local CLUSTER = "roost_sessions"
-local PATIENCE_MS = 250
+local TELL_MS = 5000
 local SESSION_MAX = 256
 local TURN_SESSIONS = 20000
 local TURN_MS = 3600000
@@ -95,7 +98,7 @@ local function post(handle, path, session, asynchronous)
     CLUSTER,
     { [":method"] = "POST", [":path"] = path, [":authority"] = CLUSTER },
     session,
-    PATIENCE_MS,
+    asynchronous and TELL_MS or PATIENCE_MS,
     asynchronous
   )
 end

@@ -135,14 +135,15 @@ def _header(name: str, value: str) -> Any:
 
 
 def _retry(retry_on: str, times: int) -> Any:
-    """Another replica is preferred; the same one is tried again when it is the only one."""
+    """Another replica is preferred; the same one is tried again when it is the only one. Envoy draws replicas until it
+    has one that was not tried, at most so many times: of two, few draws would too often find the dead one again."""
     elsewhere = route_components_pb2.RetryPolicy.RetryHostPredicate(name="envoy.retry_host_predicates.previous_hosts")
     elsewhere.typed_config.Pack(previous_hosts_pb2.PreviousHostsPredicate())
     return route_components_pb2.RetryPolicy(
         retry_on=retry_on,
         num_retries={"value": times},
         retry_host_predicate=[elsewhere],
-        host_selection_retry_max_attempts=3,
+        host_selection_retry_max_attempts=20,
         retry_back_off={"base_interval": duration(0.025), "max_interval": duration(0.25)},
     )
 

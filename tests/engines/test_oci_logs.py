@@ -144,7 +144,9 @@ def test_a_file_that_conmon_replaced_is_kept_under_its_number(tmp_path: Path) ->
     assert _texts(logs.read(tmp_path, LogQuery(cursor=cursor)).lines) == ["new"]
 
 
-def test_a_place_in_a_log_stays_the_same_though_conmon_replaces_the_file_twice_before_it_is_kept(tmp_path: Path) -> None:
+def test_a_place_in_a_log_stays_the_same_though_conmon_replaces_the_file_twice_before_it_is_kept(
+    tmp_path: Path,
+) -> None:
     log = _fill(tmp_path / "r", _written(0, "stdout", "F", "first"))
     follower = logs.Follower(tmp_path, LogQuery())
     _replace(tmp_path / "r", _written(1, "stdout", "F", "second, which is the longest by far"))

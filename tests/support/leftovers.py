@@ -7,11 +7,14 @@ a broken test or a broken Roost left, so that it never meets the next one.
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
+
+from support.waiting import PATIENCE_SECONDS
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -125,7 +128,9 @@ def _kill(pid: int) -> None:
         descriptor = os.pidfd_open(pid)
         try:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
+            ended = select.poll()
+            ended.register(descriptor, select.POLLIN)
+            ended.poll(PATIENCE_SECONDS * 1000)
         finally:
             os.close(descriptor)
 

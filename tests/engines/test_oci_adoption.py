@@ -166,6 +166,21 @@ async def test_logs_go_on_under_a_new_server(oci: OciSubject) -> None:
     await eventually(more)
 
 
+async def test_the_link_of_a_box_goes_with_it(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    place = installation.existing(oci.settings)
+    assert place is not None and box.pid is not None
+    assert await asyncio.to_thread(_has_link, place)
+    keeper = await asyncio.create_subprocess_exec("nsenter", "-t", str(box.pid), "-n", "sleep", "100000")
+    try:
+        await eventually(lambda: asyncio.to_thread(_share_a_network, keeper.pid, box.pid))
+        await oci.engine.delete(box.id, force=True)
+        assert not await asyncio.to_thread(_has_link, place)
+    finally:
+        keeper.kill()
+        await keeper.wait()
+
+
 async def test_destroying_leaves_nothing_on_the_host(tiny_root: Path, oci_settings: Callable[..., OciSettings]) -> None:
     settings = oci_settings()
     oci = OciSubject(settings, TinyImages(tiny_root))
@@ -209,6 +224,14 @@ async def test_an_adopter_that_a_killed_server_left_starts_nothing_later(
             ended = left.poll()
             left.kill()
     assert ended == -signal.SIGKILL
+
+
+def _has_link(place: Installation) -> bool:
+    return any(Path("/sys/class/net").glob(f"{place.veth_prefix}*"))
+
+
+def _share_a_network(one: int, other: int | None) -> bool:
+    return Path(f"/proc/{one}/ns/net").readlink() == Path(f"/proc/{other}/ns/net").readlink()
 
 
 async def _has_said_something(oci: OciSubject, wanted: ReplicaSpec) -> bool:

@@ -131,6 +131,7 @@ class Host:
     def _release(self, replica_id: str) -> None:
         state = self.states.get(replica_id)
         if state is not None:
+            self.network.detach(IPv4Address(state.address))
             self.addresses.release(IPv4Address(state.address))
             self.states.forget(replica_id)
 

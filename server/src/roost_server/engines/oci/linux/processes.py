@@ -110,6 +110,16 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def of_session(leader: int) -> list[Process]:
+    """Processes that live in the session which that process began. Reads all of /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
+        if fields is not None and int(fields[3]) == leader and (process := identify(int(entry.name))):
+            found.append(process)
+    return found
+
+
 def all_with_arguments(*wanted: str) -> list[Process]:
     """Processes whose command line holds these arguments, next to each other. Reads all of /proc."""
     needle = b"\0".join(word.encode() for word in ("", *wanted, ""))

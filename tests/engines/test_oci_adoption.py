@@ -40,6 +40,7 @@ DELETE_POINTS = [
     "process.runc:forget",
     "disk:Disk.remove",
     "disk:Disk._throw_away",
+    "network.network:Network.detach",
 ]
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,30 @@ async def test_a_firewall_that_cannot_be_put_back_now_is_put_back_later(
         await eventually(lambda: asyncio.to_thread((tmp_path / "refused").exists))
     await asyncio.to_thread(subprocess.run, ["nft", "delete", "table", "inet", place.table], check=True)
     await eventually(lambda: asyncio.to_thread(firewall.is_in_place, place))
+
+
+DROPPING = """#!/bin/sh
+# an iptables of a host that drops what it does not know, and that is busy the first time it is to change something
+case "$2" in
+    -S) echo "-P $3 DROP"; cat {folder}/rules ;;
+    -I) if [ -e {folder}/busy ]; then rm {folder}/busy; exit 4; fi; shift 2; echo "-A $*" >> {folder}/rules ;;
+esac
+"""
+
+
+def test_a_busy_firewall_of_the_host_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rules").touch()
+    (tmp_path / "busy").touch()
+    (tmp_path / "iptables").write_text(DROPPING.format(folder=tmp_path))
+    (tmp_path / "iptables").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    place = installation.Installation("1a2b3c", IPv4Network("10.199.0.0/16"), tmp_path, tmp_path)
+    firewall.pass_others(place)
+    assert sorted((tmp_path / "rules").read_text().splitlines()) == [
+        "-A FORWARD -i rst1a2b3c+ -j ACCEPT",
+        "-A FORWARD -o rst1a2b3c+ -j ACCEPT",
+        "-A INPUT -d 10.199.0.1/32 -i rst1a2b3c+ -j ACCEPT",
+    ]
 
 
 @pytest.mark.slow

@@ -47,7 +47,8 @@ async def test_no_more_processes_than_allowed(oci: OciSubject) -> None:
 
 async def test_a_full_disk_is_full_for_its_box_only(oci: OciSubject) -> None:
     full, other = await oci.engine.create(spec()), await oci.engine.create(spec())
-    done = await oci.shell(full.id, "dd if=/dev/zero of=/fill bs=4k count=20000; df -m / | tail -1")
+    fill = "for i in 1 2 3; do dd if=/dev/zero of=/fill$i bs=4k count=20000; sync; done"
+    done = await oci.shell(full.id, f"{fill}; df -m / | tail -1")
     assert b"No space left" in done.stderr
     assert b"100%" in done.stdout
     assert (await oci.shell(full.id, "echo x > /tmp/x || echo tmp is full too")).stdout == b"tmp is full too\n"

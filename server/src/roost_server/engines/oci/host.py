@@ -3,6 +3,7 @@
 import shutil
 from ipaddress import IPv4Address
 from pathlib import Path
+from time import monotonic
 
 from roost_server.domain import errors
 from roost_server.engines.oci import installation, programs
@@ -20,6 +21,7 @@ from roost_server.engines.oci.process import conmon, runc
 from roost_server.engines.oci.settings import OciSettings
 
 RUN_MB = 256
+BUNDLE_SECONDS = 1.0
 ADOPTER_SECONDS, KILL_ROUNDS = 10.0, 10
 
 
@@ -123,10 +125,17 @@ class Host:
         self.cgroups.remove(replica_id)
         runc.forget(self.installation.runc_root, replica_id)
         self.disk(replica_id).remove()
-        shutil.rmtree(self.bundle(replica_id), ignore_errors=True)
+        self._remove_bundle(replica_id)
         self.exit_file(replica_id).unlink(missing_ok=True)
         shutil.rmtree(self.installation.box(replica_id), ignore_errors=True)
         self._release(replica_id)
+
+    def _remove_bundle(self, replica_id: str) -> None:
+        """A command that was being started in the box writes there until it notices that the box is gone."""
+        bundle = self.bundle(replica_id)
+        deadline = monotonic() + BUNDLE_SECONDS
+        while bundle.exists() and monotonic() < deadline:
+            shutil.rmtree(bundle, ignore_errors=True)
 
     def _release(self, replica_id: str) -> None:
         state = self.states.get(replica_id)

@@ -24,7 +24,7 @@ class Process:
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/<pid>/stat after the name: state first."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")  # names are any bytes
     except (FileNotFoundError, ProcessLookupError):
         return None
     return text.rpartition(")")[2].split()

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 import pytest
 from machine import Subject, spec
@@ -9,7 +10,7 @@ from roost_server.domain import errors
 from roost_server.domain.exec import ExecRequest
 from roost_server.domain.log import LogLine, LogPage, LogQuery
 from roost_server.domain.replica import BoxStatus
-from support.waiting import eventually
+from support.waiting import PATIENCE_SECONDS, eventually
 
 
 async def test_a_created_box_runs_and_can_be_reached(subject: Subject) -> None:
@@ -87,7 +88,7 @@ async def test_the_end_of_a_box_is_told(subject: Subject) -> None:
         told = asyncio.ensure_future(anext(changes))
         await asyncio.sleep(0)
         await subject.end(wanted.id)
-        assert await asyncio.wait_for(told, 10) == wanted.id
+        assert await asyncio.wait_for(told, PATIENCE_SECONDS) == wanted.id
 
 
 async def test_a_command_that_can_never_start_is_invalid_and_leaves_nothing(subject: Subject) -> None:
@@ -193,21 +194,22 @@ async def test_a_follower_hears_what_is_written_later(subject: Subject) -> None:
     async with aclosing(subject.engine.follow_logs(first.runtime_id, LogQuery(cursor=page.lines[-1].cursor))) as lines:
         heard = asyncio.ensure_future(anext(lines))
         await subject.engine.create(second)
-        assert (await asyncio.wait_for(heard, 10)).replica_id == second.id
+        assert (await asyncio.wait_for(heard, PATIENCE_SECONDS)).replica_id == second.id
 
 
 async def test_following_ends_when_the_logs_are_forgotten(subject: Subject) -> None:
     wanted = spec()
     await subject.engine.create(wanted)
     await eventually(lambda: _has_lines(subject, wanted.runtime_id))
-    async with aclosing(subject.engine.follow_logs(wanted.runtime_id, LogQuery())) as lines:
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    async with aclosing(subject.engine.follow_logs(wanted.runtime_id, LogQuery(since=since))) as lines:
+        await anext(lines)
         heard = asyncio.ensure_future(anext(lines))
-        await asyncio.sleep(0)
         await subject.engine.delete(wanted.id)
         await subject.engine.forget_logs(wanted.runtime_id)
         with pytest.raises(StopAsyncIteration):
             while True:
-                await asyncio.wait_for(heard, 10)
+                await asyncio.wait_for(heard, PATIENCE_SECONDS)
                 heard = asyncio.ensure_future(anext(lines))
     assert not await _has_lines(subject, wanted.runtime_id)
 

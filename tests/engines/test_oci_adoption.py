@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,11 +13,11 @@ from uuid import uuid4
 import pytest
 from machine import OciSubject, TinyImages, spec
 from roost_server.domain.log import LogQuery
-from roost_server.domain.replica import BoxStatus
-from roost_server.engines.oci import installation
+from roost_server.domain.replica import BoxStatus, ReplicaSpec
+from roost_server.engines.oci import host, installation
 from roost_server.engines.oci.box import BoxStates
 from roost_server.engines.oci.installation import Installation
-from roost_server.engines.oci.linux import processes
+from roost_server.engines.oci.linux import adopter, processes
 from roost_server.engines.oci.settings import OciSettings
 from support.waiting import eventually
 
@@ -39,6 +40,7 @@ DELETE_POINTS = [
     "process.runc:forget",
     "disk:Disk.remove",
     "disk:Disk._throw_away",
+    "network.network:Network.detach",
 ]
 
 
@@ -56,12 +58,16 @@ async def test_adopted_boxes_keep_their_addresses_to_themselves(oci: OciSubject)
 
 
 async def test_what_ended_while_no_server_ran_is_known_to_the_next(oci: OciSubject) -> None:
-    box = await oci.engine.create(spec("sh", "-c", "sleep 0.05; echo bye; exit 7"))
+    script = "trap 'echo bye; exit 7' TERM; echo ready; while true; do sleep 0.01; done"
+    box = await oci.engine.create(wanted := spec("sh", "-c", script))
+    await eventually(lambda: _has_said_something(oci, wanted))
     await oci.engine.close()
+    assert box.pid is not None
+    os.kill(box.pid, signal.SIGTERM)
     await eventually(lambda: _is_gone(box.pid))
     await oci.begin_again()
     seen = await oci.until(box.id, BoxStatus.EXITED)
-    assert (seen.exit_code, seen.log_tail) == (7, ["bye"])
+    assert (seen.exit_code, seen.log_tail) == (7, ["ready", "bye"])
 
 
 async def test_a_box_whose_monitor_was_killed_too_has_ended_without_a_code(oci: OciSubject) -> None:
@@ -152,12 +158,28 @@ async def test_logs_go_on_under_a_new_server(oci: OciSubject) -> None:
     wanted = spec("sh", "-c", "while true; do echo tick; sleep 0.01; done")
     await oci.engine.create(wanted)
     await oci.begin_again()
-    page = await oci.engine.read_logs(wanted.runtime_id, LogQuery(limit=1000))
+    latest = LogQuery(order="desc", limit=1)
+    before = await oci.engine.read_logs(wanted.runtime_id, latest)
 
     async def more() -> bool:
-        return len((await oci.engine.read_logs(wanted.runtime_id, LogQuery(limit=1000))).lines) > len(page.lines)
+        return (await oci.engine.read_logs(wanted.runtime_id, latest)).lines != before.lines
 
     await eventually(more)
+
+
+async def test_the_link_of_a_box_goes_with_it(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    place = installation.existing(oci.settings)
+    assert place is not None and box.pid is not None
+    assert await asyncio.to_thread(_has_link, place)
+    keeper = await asyncio.create_subprocess_exec("nsenter", "-t", str(box.pid), "-n", "sleep", "100000")
+    try:
+        await eventually(lambda: asyncio.to_thread(_share_a_network, keeper.pid, box.pid))
+        await oci.engine.delete(box.id, force=True)
+        assert not await asyncio.to_thread(_has_link, place)
+    finally:
+        keeper.kill()
+        await keeper.wait()
 
 
 async def test_destroying_leaves_nothing_on_the_host(tiny_root: Path, oci_settings: Callable[..., OciSettings]) -> None:
@@ -180,11 +202,41 @@ async def test_two_installations_do_not_disturb_each_other(
     await oci.engine.create(wanted)
     other = OciSubject(oci_settings(), oci.images)
     await other.engine.start()
-    same_id = await other.engine.create(wanted)
-    assert len(await other.engine.list()) == 1
-    assert same_id.address != (await oci.engine.inspect(wanted.id)).address
-    await other.engine.destroy()
+    try:
+        same_id = await other.engine.create(wanted)
+        assert len(await other.engine.list()) == 1
+        assert same_id.address != (await oci.engine.inspect(wanted.id)).address
+    finally:
+        await other.engine.destroy()
     assert (await oci.shell(wanted.id, "echo alive")).stdout == b"alive\n"
+
+
+async def test_an_adopter_that_a_killed_server_left_starts_nothing_later(
+    oci: OciSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "ADOPTER_SECONDS", 0.0)
+    held, given = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    assert oci.engine._ready is not None
+    with held, given:
+        command = [sys.executable, "-I", "-S", adopter.__file__, str(given.fileno())]
+        with subprocess.Popen(command, pass_fds=[given.fileno()]) as left:  # noqa: ASYNC220 it is to be left
+            oci.engine._ready.cgroups.take_monitor(left.pid)
+            await oci.begin_again()
+            ended = left.poll()
+            left.kill()
+    assert ended == -signal.SIGKILL
+
+
+def _has_link(place: Installation) -> bool:
+    return any(Path("/sys/class/net").glob(f"{place.veth_prefix}*"))
+
+
+def _share_a_network(one: int, other: int | None) -> bool:
+    return Path(f"/proc/{one}/ns/net").readlink() == Path(f"/proc/{other}/ns/net").readlink()
+
+
+async def _has_said_something(oci: OciSubject, wanted: ReplicaSpec) -> bool:
+    return bool((await oci.engine.read_logs(wanted.runtime_id, LogQuery())).lines)
 
 
 async def _killed_at(point: str, verb: str, replica_id: str, settings: OciSettings, root: Path) -> None:

@@ -1,5 +1,6 @@
 """Address ranges: each installation of a machine has its own, whenever and with whomever it starts."""
 
+import random
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from roost_server.engines.oci.network.claim import claim
 
 pytestmark = pytest.mark.slow
 
-RANGES = [IPv4Network(f"10.199.{third}.0/24") for third in range(4)]
+RANGES = [IPv4Network(f"10.199.{third}.0/24") for third in sorted(random.sample(range(256), 4))]
 
 
 @pytest.fixture(autouse=True)

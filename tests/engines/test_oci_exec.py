@@ -1,13 +1,16 @@
 """Commands inside a box: who they run as, how they end, and that nothing of them is lost, left or let out."""
 
 import asyncio
+import itertools
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from machine import OciSubject, spec
+from machine import RESOURCES, OciSubject, spec
 from roost_server.domain import errors
 from roost_server.domain.exec import ExecRequest
 from roost_server.domain.replica import BoxStatus
-from support.waiting import eventually
+from support.waiting import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -82,8 +85,14 @@ async def test_a_box_that_swaps_its_passwd_for_a_pipe_or_a_link_gains_nothing(oc
 async def test_a_timeout_ends_all_that_the_command_started(oci: OciSubject) -> None:
     box = await oci.engine.create(spec())
     script = "setsid sleep 4711 & (sleep 4712 &) ; echo begun; sleep 4713"
-    done = await oci.shell(box.id, script, timeout_seconds=0.3)
-    assert (done.exit_code, done.timed_out, done.stdout) == (124, True, b"begun\n")
+    timeouts = itertools.accumulate(itertools.repeat(0.3), lambda seconds, _: seconds * 2)
+
+    async def begun_by_then() -> bytes:
+        done = await oci.shell(box.id, script, timeout_seconds=next(timeouts))
+        assert (done.exit_code, done.timed_out) == (124, True)
+        return done.stdout
+
+    assert await eventually(begun_by_then) == b"begun\n"
     left = (await oci.shell(box.id, "grep -l 471[123] /proc/[0-9]*/cmdline | grep -v self")).stdout.split()
     assert len(left) <= 1, "only this command itself may name them"
     assert (await oci.engine.inspect(box.id)).status == BoxStatus.RUNNING
@@ -91,10 +100,15 @@ async def test_a_timeout_ends_all_that_the_command_started(oci: OciSubject) -> N
 
 async def test_a_command_returns_though_it_leaves_something_in_the_background(oci: OciSubject) -> None:
     box = await oci.engine.create(spec())
-    done = await oci.shell(box.id, "(while sleep 0.01; do echo noise; done) & echo begun", timeout_seconds=10)
+    done = await oci.shell(box.id, "(while sleep 0.01; do echo noise; touch /tmp/alive; done) & echo begun")
     assert (done.exit_code, done.timed_out) == (0, False)
-    assert done.stdout.startswith(b"begun\n")
-    assert (await oci.shell(box.id, "pidof sleep | wc -w")).stdout.strip() != b"0"
+    assert b"begun\n" in done.stdout
+    await oci.shell(box.id, "rm -f /tmp/alive")
+
+    async def goes_on() -> bool:
+        return (await oci.shell(box.id, "test -e /tmp/alive")).exit_code == 0
+
+    await eventually(goes_on)
 
 
 async def test_all_output_is_taken_though_only_a_part_is_kept(oci: OciSubject) -> None:
@@ -114,8 +128,8 @@ async def test_large_stdin_is_given_whole_and_unread_stdin_hurts_nobody(oci: Oci
     assert (await oci.shell(box.id, "echo ignored", stdin=data)).stdout == b"ignored\n"
 
 
-async def test_many_commands_run_at_once(oci: OciSubject) -> None:
-    box = await oci.engine.create(spec())
+async def test_many_commands_run_at_once_where_few_processes_may(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec(resources=replace(RESOURCES, cpu_cores=0.2, max_processes=24)))
     done = await asyncio.gather(*(oci.shell(box.id, f"echo {number}") for number in range(20)))
     assert [result.stdout for result in done] == [f"{number}\n".encode() for number in range(20)]
 
@@ -145,6 +159,43 @@ async def test_a_command_in_a_box_that_is_deleted_meanwhile_ends(oci: OciSubject
     await eventually(begun)
     await oci.engine.delete(box.id, force=True)
     assert (await running).exit_code == 137
+
+
+async def test_a_caller_that_goes_away_at_once_ends_its_command_too(oci: OciSubject) -> None:
+    box = await oci.engine.create(spec())
+    running = asyncio.ensure_future(oci.shell(box.id, "sleep 4717"))
+
+    async def is_being_started() -> bool:
+        return bool(oci.engine._orphans._commands)
+
+    await eventually(is_being_started)
+    running.cancel()
+    await asyncio.wait([running])
+    assert (await oci.shell(box.id, "pidof sleep | wc -w")).stdout.strip() == b"1"
+
+
+async def test_an_adopter_outlives_a_box_that_is_removed_while_a_command_begins(
+    oci: OciSubject, tmp_path: Path
+) -> None:
+    lost = oci.engine._orphans.run(["/bin/true"], tmp_path / "no" / "pid", [0, 1, 2])
+    assert await asyncio.wait_for(lost.started, PATIENCE_SECONDS) is False
+    missing = oci.engine._orphans.run(["/no/such/runtime"], tmp_path / "pid", [0, 1, 2])
+    assert await asyncio.wait_for(missing.started, PATIENCE_SECONDS) is False
+    box = await oci.engine.create(spec())
+    assert (await oci.shell(box.id, "echo alive")).stdout == b"alive\n"
+
+
+async def test_boxes_are_made_again_when_the_adopter_died_young(oci: OciSubject) -> None:
+    wanted = spec()
+    oci.engine._orphans._process.kill()
+
+    async def made() -> bool:
+        try:
+            return (await oci.engine.create(wanted)).status == BoxStatus.RUNNING
+        except errors.Unavailable:
+            return False
+
+    await eventually(made)
 
 
 async def test_commands_are_reached_again_when_their_adopter_dies(oci: OciSubject) -> None:

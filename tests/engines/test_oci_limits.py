@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 from machine import RESOURCES, OciSubject, spec
@@ -39,14 +40,15 @@ async def test_memory_of_dev_shm_counts_and_is_bounded(oci: OciSubject) -> None:
 
 async def test_no_more_processes_than_allowed(oci: OciSubject) -> None:
     box = await oci.engine.create(spec(resources=replace(RESOURCES, max_processes=20)))
-    done = await oci.shell(box.id, "for i in $(seq 50); do sleep 5 & done; echo all", timeout_seconds=10)
+    done = await oci.shell(box.id, "for i in $(seq 50); do sleep 1000 & done; echo all")
     assert b"fork" in done.stderr
     assert b"all" not in done.stdout
 
 
 async def test_a_full_disk_is_full_for_its_box_only(oci: OciSubject) -> None:
     full, other = await oci.engine.create(spec()), await oci.engine.create(spec())
-    done = await oci.shell(full.id, "dd if=/dev/zero of=/fill bs=4k count=20000; df -m / | tail -1")
+    fill = "for i in 1 2 3; do dd if=/dev/zero of=/fill$i bs=4k count=20000; sync; done"
+    done = await oci.shell(full.id, f"{fill}; df -m / | tail -1")
     assert b"No space left" in done.stderr
     assert b"100%" in done.stdout
     assert (await oci.shell(full.id, "echo x > /tmp/x || echo tmp is full too")).stdout == b"tmp is full too\n"
@@ -56,7 +58,8 @@ async def test_a_full_disk_is_full_for_its_box_only(oci: OciSubject) -> None:
 async def test_what_a_box_deletes_is_given_back_to_the_host(oci: OciSubject) -> None:
     box = await oci.engine.create(spec(resources=replace(RESOURCES, disk_mb=1024, memory_mb=512)))
     file = oci.settings.data_dir / "boxes" / box.id / "disk.img"
-    await oci.shell(box.id, "dd if=/dev/zero of=/big bs=1M count=400 && sync && rm /big && sync")
+    script = "dd if=/dev/zero of=/big bs=1M count=400 && sync && rm /big && sync"
+    assert (await oci.shell(box.id, script, timeout_seconds=600)).exit_code == 0
     full = (await asyncio.to_thread(file.stat)).st_blocks
     assert oci.engine._ready is not None
     await asyncio.to_thread(oci.engine._ready.give_back)
@@ -71,9 +74,11 @@ async def test_a_box_sees_its_limits(oci: OciSubject) -> None:
 
 
 async def test_a_tight_loop_gets_no_more_than_its_share(oci: OciSubject) -> None:
+    began = monotonic()
     box = await oci.engine.create(spec(resources=replace(RESOURCES, cpu_cores=0.1)))
     await oci.shell(box.id, "while true; do :; done", timeout_seconds=1.0)
-    assert (await oci.engine.measure())[box.id].cpu_seconds < 0.5
+    used = (await oci.engine.measure())[box.id].cpu_seconds
+    assert used < (monotonic() - began) / 2
 
 
 async def test_more_open_files_than_the_host_allows_are_never_asked_for(oci: OciSubject) -> None:

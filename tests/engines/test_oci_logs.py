@@ -1,6 +1,7 @@
 """Logs of boxes: found quickly in large files, kept within their limit, never losing a line that was kept."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,13 @@ def _fill(directory: Path, *segments: bytes) -> ReplicaLog:
     for data in segments:
         log.begin().write_bytes(data)
     return log
+
+
+def _replace(directory: Path, data: bytes) -> None:
+    """As conmon does at its size limit."""
+    replacement = directory / "current.log.tmp"
+    replacement.write_bytes(data)
+    replacement.replace(directory / "current.log")
 
 
 def _texts(lines: list[LogLine]) -> list[str]:
@@ -129,23 +137,41 @@ def test_the_oldest_segments_go_first(tmp_path: Path) -> None:
 def test_a_file_that_conmon_replaced_is_kept_under_its_number(tmp_path: Path) -> None:
     log = _fill(tmp_path / "r", _written(0, "stdout", "F", "old"))
     cursor = logs.read(tmp_path, LogQuery()).lines[0].cursor
-    replacement = tmp_path / "r" / "current.log.tmp"
-    replacement.write_bytes(_written(1, "stdout", "F", "new"))
-    replacement.replace(tmp_path / "r" / "current.log")
+    _replace(tmp_path / "r", _written(1, "stdout", "F", "new"))
     assert _texts(logs.read(tmp_path, LogQuery()).lines) == ["old", "new"]
     log.keep(1000)
     assert _texts(logs.read(tmp_path, LogQuery()).lines) == ["old", "new"]
     assert _texts(logs.read(tmp_path, LogQuery(cursor=cursor)).lines) == ["new"]
 
 
+def test_a_place_in_a_log_stays_the_same_though_conmon_replaces_the_file_twice_before_it_is_kept(
+    tmp_path: Path,
+) -> None:
+    log = _fill(tmp_path / "r", _written(0, "stdout", "F", "first"))
+    follower = logs.Follower(tmp_path, LogQuery())
+    _replace(tmp_path / "r", _written(1, "stdout", "F", "second, which is the longest by far"))
+    assert [found.line.text for found in follower.further(unfinished=True)] == [b"second, which is the longest by far"]
+    _replace(tmp_path / "r", _written(2, "stdout", "F", "third"))
+    log.keep(1000)
+    assert [found.line.text for found in follower.further(unfinished=True)] == [b"third"]
+    assert _texts(logs.read(tmp_path, LogQuery()).lines) == ["first", "second, which is the longest by far", "third"]
+
+
+def test_a_log_that_was_removed_is_empty(tmp_path: Path) -> None:
+    log = ReplicaLog(tmp_path / "gone")
+    log.keep(1000)
+    assert log.segments() == []
+    assert logs.tail(log, 3) == []
+
+
 @pytest.mark.slow
 async def test_a_box_that_floods_its_log_stays_within_the_limit(
     tiny_root: Path, oci_settings: Callable[..., OciSettings]
 ) -> None:
-    oci = OciSubject(oci_settings(log_max_mb=4), TinyImages(tiny_root))
+    oci = OciSubject(oci_settings(log_max_mb=1), TinyImages(tiny_root))
     await oci.engine.start()
     try:
-        wanted = spec("sh", "-c", "for i in $(seq 80000); do echo line $i of a very talkative box; done; echo end")
+        wanted = spec("sh", "-c", "for i in $(seq 20000); do echo line $i of a very talkative box; done; echo end")
         await oci.engine.create(wanted)
 
         async def said_all() -> bool:
@@ -153,12 +179,16 @@ async def test_a_box_that_floods_its_log_stays_within_the_limit(
 
         await eventually(said_all)
         directory = oci.settings.data_dir / "logs" / wanted.runtime_id / wanted.id
-        assert await asyncio.to_thread(_bytes_in, directory) <= 4 * 1024 * 1024
+
+        async def is_within_the_limit() -> bool:
+            return await asyncio.to_thread(_bytes_in, directory) <= 1024 * 1024
+
+        await eventually(is_within_the_limit)
         page = await oci.engine.read_logs(wanted.runtime_id, LogQuery(order="desc", limit=20000))
         numbers = [int(text.split()[1]) for text in _texts(page.lines)[1:]]
-        assert numbers[0] == 80000
+        assert numbers[0] == 20000
         assert numbers == sorted(set(numbers), reverse=True), "in order, none twice; a flood may lose a middle part"
-        assert len(numbers) > 5000
+        assert len(numbers) > 1000
     finally:
         await oci.engine.destroy()
 
@@ -176,7 +206,8 @@ async def test_a_follower_hears_every_line_over_rotations(
         heard: list[str] = []
 
         async def listen() -> None:
-            async with aclosing(oci.engine.follow_logs(wanted.runtime_id, LogQuery())) as lines:
+            query = LogQuery(since=START)
+            async with aclosing(oci.engine.follow_logs(wanted.runtime_id, query)) as lines:
                 async for line in lines:
                     heard.append(line.text)
                     if line.text == "end":
@@ -223,5 +254,10 @@ async def test_a_replica_that_starts_again_goes_on_in_its_log(oci: OciSubject) -
 
 
 def _bytes_in(directory: Path) -> int:
-    """Hard links to one file count once."""
-    return sum({entry.stat().st_ino: entry.stat().st_size for entry in directory.iterdir()}.values())
+    """Hard links to one file count once, those that are removed meanwhile not at all."""
+    sizes: dict[int, int] = {}
+    for entry in directory.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            seen = entry.stat()
+            sizes[seen.st_ino] = seen.st_size
+    return sum(sizes.values())

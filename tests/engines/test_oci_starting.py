@@ -106,7 +106,10 @@ async def test_orphans_are_reaped_by_the_first_process(oci: OciSubject) -> None:
         done = await oci.shell(box.id, "cat /proc/[0-9]*/stat")
         return b") Z " not in done.stdout
 
-    assert b"/.roost/init" in (await oci.shell(box.id, "cat /proc/1/cmdline")).stdout
+    async def begins_with_our_init() -> bool:
+        return b"/.roost/init" in (await oci.shell(box.id, "cat /proc/1/cmdline")).stdout
+
+    await eventually(begins_with_our_init)
     await eventually(no_zombies)
 
 
@@ -114,13 +117,17 @@ async def test_an_image_with_its_own_init_keeps_it_as_process_1(oci: OciSubject)
     oci.images.config = ImageConfig(entrypoint=["/bin/init"])
     box = await oci.engine.create(spec(command=[]))
     assert box.status == BoxStatus.RUNNING
-    assert (await oci.shell(box.id, "cat /proc/1/comm")).stdout == b"init\n"
+
+    async def is_process_1() -> bool:
+        return (await oci.shell(box.id, "cat /proc/1/comm")).stdout == b"init\n"
+
+    await eventually(is_process_1)
 
 
 async def test_the_stop_signal_is_the_images_and_the_grace_is_given(oci: OciSubject) -> None:
     oci.images.config = ImageConfig(stop_signal="SIGUSR1")
     script = "trap 'echo stopped well; exit 0' USR1; echo ready; while true; do sleep 0.01; done"
-    wanted = spec("sh", "-c", script)
+    wanted = spec("sh", "-c", script, stop_grace_seconds=60.0)
     await oci.engine.create(wanted)
     await eventually(lambda: _said(oci, wanted.runtime_id, "ready"))
     await oci.engine.delete(wanted.id)

@@ -7,11 +7,15 @@ a broken test or a broken Roost left, so that it never meets the next one.
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
+
+from support.waiting import PATIENCE_SECONDS
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -105,10 +109,9 @@ def _processes(root: Path) -> Iterator[tuple[int, str]]:
 
 
 def _cgroups(id_: str) -> list[Path]:
-    """Deepest first."""
+    """Deepest first. Those that go while one looks are left out."""
     parents = [*CGROUPS.glob(f"roost-{id_}"), *CGROUPS.glob(f"*/roost-{id_}")]
-    below = [path for parent in parents for path in parent.rglob("*") if path.is_dir()]
-    return sorted({*(path.resolve() for path in parents), *(path.resolve() for path in below)}, reverse=True)
+    return sorted({Path(path) for parent in parents for path, _, _ in os.walk(parent.resolve())}, reverse=True)
 
 
 def _empty(cgroup: Path) -> None:
@@ -125,7 +128,9 @@ def _kill(pid: int) -> None:
         descriptor = os.pidfd_open(pid)
         try:
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
+            ended = select.poll()
+            ended.register(descriptor, select.POLLIN)
+            ended.poll(PATIENCE_SECONDS * 1000)
         finally:
             os.close(descriptor)
 
@@ -140,6 +145,18 @@ def _mounts(root: Path) -> list[str]:
 
 
 def _loops(root: Path) -> list[tuple[str, str]]:
+    """One that is mounted nowhere any more is being let go of by the kernel, which takes a moment: waited for."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found = _attached(root)
+        mounted = {line.split()[0] for line in Path("/proc/self/mounts").read_text().splitlines()}
+        if all(device in mounted for device, _ in found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.005)
+
+
+def _attached(root: Path) -> list[tuple[str, str]]:
+    """Loop devices and their files."""
     found = []
     for path in Path("/sys/block").glob("loop*/loop/backing_file"):
         with contextlib.suppress(OSError):

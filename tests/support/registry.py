@@ -9,8 +9,10 @@ import contextlib
 import ctypes
 import hashlib
 import json
+import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +21,15 @@ from typing import Any
 import httpx
 import pytest
 
-from support import ports
-
 CONFIG = """
 version: 0.1
-log: {{accesslog: {{disabled: false}}, level: warn}}
+log: {{accesslog: {{disabled: false}}, level: info}}
 storage: {{filesystem: {{rootdirectory: {storage}}}, delete: {{enabled: true}}}}
-http: {{addr: "127.0.0.1:{port}"}}
+http: {{addr: "127.0.0.1:0"}}
 {auth}
 """
 AUTH = 'auth: {{htpasswd: {{realm: "roost", path: "{path}"}}}}'
+LISTENING = re.compile(r'listening on 127\.0\.0\.1:(\d+)"')
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -69,10 +70,10 @@ class Registry:
 
     def downloads(self, digest: str) -> int:
         """How often a blob was asked for."""
-        return sum("GET" in line and f"/blobs/{digest}" in line for line in self.log.read_text().splitlines())
+        return sum('"GET /v2/' in line and f"/blobs/{digest}" in line for line in self.log.read_text().splitlines())
 
     def _client(self) -> httpx.Client:
-        return httpx.Client(base_url=f"http://{self.host}", auth=self.user, follow_redirects=True)
+        return httpx.Client(base_url=f"http://{self.host}", auth=self.user, follow_redirects=True, timeout=60)
 
 
 @contextlib.contextmanager
@@ -81,25 +82,32 @@ def running(folder: Path, user: tuple[str, str] | None = None) -> Iterator[Regis
     program = shutil.which("docker-registry")
     if not program:
         pytest.fail("these tests need a registry: install the Debian package docker-registry")
-    started = Registry(f"localhost:{ports.free(1)[0]}", user, folder / "storage", folder / "registry.log")
-    config = folder / "config.yml"
-    config.write_text(_config(started, folder))
-    with started.log.open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
+    storage, log, config = folder / "storage", folder / "registry.log", folder / "config.yml"
+    config.write_text(CONFIG.format(storage=storage, auth=_auth(folder, user)))
+    with log.open("wb") as file:
+        process = subprocess.Popen([program, "serve", str(config)], stdout=file, stderr=file)
     try:
-        _wait_until_it_answers(started, process)
-        yield started
+        yield Registry(f"localhost:{_port(log, process)}", user, storage, log)
     finally:
         process.kill()
         process.wait()
 
 
-def _config(started: Registry, folder: Path) -> str:
+def _auth(folder: Path, user: tuple[str, str] | None) -> str:
+    if user is None:
+        return ""
     passwords = folder / "htpasswd"
-    if started.user:
-        passwords.write_text(f"{started.user[0]}:{_bcrypt(started.user[1])}\n")
-    auth = AUTH.format(path=passwords) if started.user else ""
-    return CONFIG.format(storage=started.storage, port=started.host.rpartition(":")[2], auth=auth)
+    passwords.write_text(f"{user[0]}:{_bcrypt(user[1])}\n")
+    return AUTH.format(path=passwords)
+
+
+def _port(log: Path, process: "subprocess.Popen[bytes]") -> str:
+    """The free port that it took, which it tells once it listens."""
+    while process.poll() is None:
+        if found := LISTENING.search(log.read_text()):
+            return found[1]
+        time.sleep(0.005)
+    pytest.fail(f"docker-registry ended: {log.read_text()}")
 
 
 def _bcrypt(password: str) -> str:
@@ -108,13 +116,3 @@ def _bcrypt(password: str) -> str:
     crypt.restype = ctypes.c_char_p
     hashed: bytes = crypt(password.encode(), b"$2y$05$abcdefghijklmnopqrstuu")
     return hashed.decode()
-
-
-def _wait_until_it_answers(started: Registry, process: "subprocess.Popen[bytes]") -> None:
-    transport = httpx.HTTPTransport(retries=20)
-    with httpx.Client(transport=transport) as client:
-        while process.poll() is None:
-            with contextlib.suppress(httpx.HTTPError):
-                client.get(f"http://{started.host}/v2/")
-                return
-    pytest.fail(f"docker-registry ended: {started.log.read_text()}")

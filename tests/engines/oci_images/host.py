@@ -2,19 +2,24 @@
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def commands() -> list[str]:
     """Command lines of all that runs."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found.append(path.read_text().replace("\0", " "))
-        except OSError:
-            continue
-    return found
+    return [text.replace("\0", " ") for text in _of_each("cmdline")]
+
+
+def names() -> set[str]:
+    """Names of all that runs or is about to end."""
+    return {text.strip() for text in _of_each("comm")}
+
+
+def _of_each(file: str) -> Iterator[str]:
+    for path in Path("/proc").glob(f"[0-9]*/{file}"):
+        with suppress(OSError):
+            yield path.read_text(errors="replace")
 
 
 def mounts() -> list[str]:

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from roost_server.engines.oci.images import process, userns
 from support.registry import Registry
 from support.waiting import eventually
 
 from oci_images import making
-from oci_images.host import commands, mounts
+from oci_images.host import commands, mounts, names
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,14 @@ async def build():
     say = lambda line: print(line, flush=True)
     await images.build(pathlib.Path({context!r}), "Dockerfile", {{}}, {{"tiny": base.digest}}, say)
 asyncio.run(build())
+"""
+LINGERING = """
+import mmap, pathlib, time
+pathlib.Path("/proc/self/comm").write_text("lingering")
+memory = mmap.mmap(-1, 200 << 20)
+memory.write(bytes(200 << 20))
+print("begun", flush=True)
+time.sleep(100000)
 """
 
 
@@ -67,6 +76,28 @@ async def test_a_build_ends_with_its_server(data_dir: Path, registry: Registry, 
 
     await eventually(lambda: nothing_runs_with("echo 93517"))
     assert not [line for line in mounts() if str(data_dir) in line]
+
+
+async def test_what_a_cancelled_program_started_is_gone_with_it() -> None:
+    """Also what left its process group, and takes a while to end for all the memory that it has."""
+    inside = [
+        sys.executable,
+        "-m",
+        userns.__name__,
+        "231072",
+        "--",
+        "sh",
+        "-c",
+        'setsid python3 -c "$0" & wait',
+        LINGERING,
+    ]
+    begun = asyncio.Event()
+    running = asyncio.create_task(process.run(inside, merged=True, on_line=lambda _: begun.set()))
+    await asyncio.wait([running, asyncio.create_task(begun.wait())], return_when=asyncio.FIRST_COMPLETED)
+    assert running.cancel()
+    await asyncio.wait([running])
+
+    assert "lingering" not in names()
 
 
 async def nothing_runs_with(words: str) -> bool:

@@ -18,7 +18,7 @@ from roost_server.domain.replica import Usage
 ROOT = Path("/sys/fs/cgroup")
 NEEDED = ("cpu", "memory", "pids")
 WANTED_V2 = ("cpu", "memory", "pids", "io", "cpuset")
-REMOVE_SECONDS = 5.0
+REMOVE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,10 @@ class Cgroups:
             except ProcessLookupError:
                 return
 
+    def monitors(self) -> list[int]:
+        """The process ids of what `take_monitor` took and of all that it started."""
+        return [*{pid for root in self._hierarchies.roots for pid in _processes(root / self._parent / "monitors")}]
+
     def oom_kills(self, replica_id: str) -> int:
         """How many of its processes the kernel killed at the memory limit."""
         name = "memory.oom_control" if "memory" in self._hierarchies.v1 else "memory.events"
@@ -200,11 +204,16 @@ def _processes(directory: Path) -> list[int]:
         return []
 
 
+def _below(directory: Path) -> list[Path]:
+    try:
+        return [entry for entry in directory.iterdir() if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
 def _remove_tree(directory: Path) -> None:
-    """Innermost first. A cgroup is busy for a moment after its last process ended."""
-    if not directory.exists():
-        return
-    for child in [entry for entry in directory.iterdir() if entry.is_dir()]:
+    """Innermost first. A cgroup is busy for a moment after its last process ended; that of an exec may go by itself."""
+    for child in _below(directory):
         _remove_tree(child)
     _kill_all(directory)
     deadline = monotonic() + REMOVE_SECONDS

@@ -59,7 +59,11 @@ class OciEngine:
         """Make the host ready and adopt every living box. Raises `Unavailable` saying what the host lacks."""
         if self._ready is None:
             host = await self._call(partial(Host, self._settings))
-            await self._call(host.prepare)
+            try:
+                await self._call(host.prepare)
+            except BaseException:
+                host.close()
+                raise
             self._ready = host
             self._exec = Exec(host.runtime, host.installation.runc_root, host.cgroups, self._orphans)
             self._orphans.start(host.cgroups.take_monitor)
@@ -73,10 +77,13 @@ class OciEngine:
         """Put the firewall back should somebody flush it; give unused disk space back to the host."""
         while True:
             await asyncio.sleep(TEND_SECONDS)
-            await self._call(host.give_back)
-            if not await self._call(partial(firewall.is_in_place, host.installation)):
-                log.warning("firewall_restored", table=host.installation.table)
-                await self._call(partial(firewall.prepare, host.installation, self._settings.api_port))
+            try:
+                await self._call(host.give_back)
+                if not await self._call(partial(firewall.is_in_place, host.installation)):
+                    await self._call(partial(firewall.prepare, host.installation, self._settings.api_port))
+                    log.warning("firewall_restored", table=host.installation.table)
+            except (errors.RoostError, OSError) as error:
+                log.warning("tending_failed", error=str(error), detail=getattr(error, "detail", None))
 
     async def close(self) -> None:
         """Let go of everything. Boxes go on."""
@@ -85,15 +92,17 @@ class OciEngine:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._orphans.close()
         self._threads.shutdown(wait=True)
-        self._ready = None
+        if self._ready is not None:
+            self._ready.close()
+            self._ready = None
 
     async def destroy(self) -> None:
         """Remove every box and all else that this installation put on the host, but not logs and images."""
         for box in await self.list():
             await self.delete(box.id, force=True)
-        self._orphans.close()
-        await self._call(self._host.destroy)
-        await self.close()
+        host = self._host
+        await self.close()  # else what tends the host would put back what is being removed
+        await asyncio.to_thread(host.destroy)
 
     async def create(self, replica: ReplicaSpec) -> Box:
         return await self._uninterrupted(replica.id, self._create(replica))

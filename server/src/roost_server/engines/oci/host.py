@@ -1,16 +1,17 @@
 """The host as one installation uses it: the parts of the engine, made ready together and removed together."""
 
 import shutil
-import signal
 from ipaddress import IPv4Address
 from pathlib import Path
+from time import monotonic
 
 from roost_server.domain import errors
 from roost_server.engines.oci import installation, programs
 from roost_server.engines.oci.box import BoxState, BoxStates
 from roost_server.engines.oci.cgroups import Cgroups
 from roost_server.engines.oci.disk import Disk, Templates
-from roost_server.engines.oci.linux import calls, processes
+from roost_server.engines.oci.linux import adopter, calls, processes
+from roost_server.engines.oci.linux.processes import Process
 from roost_server.engines.oci.logs.logfile import ReplicaLog
 from roost_server.engines.oci.logs.rotation import Rotation
 from roost_server.engines.oci.network import firewall
@@ -20,6 +21,8 @@ from roost_server.engines.oci.process import conmon, runc
 from roost_server.engines.oci.settings import OciSettings
 
 RUN_MB = 256
+BUNDLE_SECONDS = 1.0
+ADOPTER_SECONDS, KILL_ROUNDS = 10.0, 10
 
 
 class Host:
@@ -42,12 +45,19 @@ class Host:
         """Make the host ready and adopt every box that is there. Again is harmless."""
         self._make_directories()
         self.cgroups.prepare()
+        self._outlive_adopters()
         self.network.prepare()
         firewall.prepare(self.installation, self.settings.api_port)
         for replica_id in self.states.load():
             self.clear(replica_id)
         for state in self.states:
             self._adopt(state)
+
+    def _outlive_adopters(self) -> None:
+        """That of a server which was killed may still have a monitor to start, which nobody would look for later."""
+        for pid in self.cgroups.monitors():
+            if processes.holds_argument(pid, adopter.__file__) and (found := processes.identify(pid)):
+                processes.end(found, ADOPTER_SECONDS)
 
     def _make_directories(self) -> None:
         """The box's root, who is nobody on the host, has to pass through the run directory.
@@ -95,10 +105,17 @@ class Host:
         return ReplicaLog(self.installation.logs / state.runtime_id / state.id)
 
     def kill_monitors(self, replica_id: str) -> None:
-        """Of a box whose making was cut off, so that its state does not name them."""
-        for arguments in (conmon.identity(replica_id), conmon.creating(self.bundle(replica_id))):
-            for process in processes.all_with_arguments(*arguments):
-                processes.send(process, signal.SIGKILL)
+        """Of a box whose making was cut off, so that its state does not name them. Looks again, since they fork."""
+        for _ in range(KILL_ROUNDS):
+            found = self._monitors(replica_id)
+            for process in found:
+                processes.end(process, 0)
+            if not found:
+                return
+
+    def _monitors(self, replica_id: str) -> list[Process]:
+        kinds = conmon.identity(replica_id), conmon.creating(self.bundle(replica_id))
+        return [process for arguments in kinds for process in processes.all_with_arguments(*arguments)]
 
     def clear(self, replica_id: str) -> None:
         """Remove whatever there is of a box, the state last. What is gone is left alone."""
@@ -108,14 +125,22 @@ class Host:
         self.cgroups.remove(replica_id)
         runc.forget(self.installation.runc_root, replica_id)
         self.disk(replica_id).remove()
-        shutil.rmtree(self.bundle(replica_id), ignore_errors=True)
+        self._remove_bundle(replica_id)
         self.exit_file(replica_id).unlink(missing_ok=True)
         shutil.rmtree(self.installation.box(replica_id), ignore_errors=True)
         self._release(replica_id)
 
+    def _remove_bundle(self, replica_id: str) -> None:
+        """A command that was being started in the box writes there until it notices that the box is gone."""
+        bundle = self.bundle(replica_id)
+        deadline = monotonic() + BUNDLE_SECONDS
+        while bundle.exists() and monotonic() < deadline:
+            shutil.rmtree(bundle, ignore_errors=True)
+
     def _release(self, replica_id: str) -> None:
         state = self.states.get(replica_id)
         if state is not None:
+            self.network.detach(IPv4Address(state.address))
             self.addresses.release(IPv4Address(state.address))
             self.states.forget(replica_id)
 
@@ -124,6 +149,10 @@ class Host:
         for state in self.states:
             if self.is_alive(state):
                 self.disk(state.id).give_back()
+
+    def close(self) -> None:
+        """Let go. Boxes go on."""
+        self.rotation.close()
 
     def destroy(self) -> None:
         """Remove everything but logs and images."""

@@ -16,6 +16,9 @@ from roost_server.engines.oci import programs
 from roost_server.engines.oci.linux import adopter
 
 SHORT_LIFE_SECONDS = 1.0
+SEND_BUFFER = 32  # SO_SNDBUFFORCE: root may have more than others
+MOST_WAITING_BYTES = 8 * 1024 * 1024
+"""Of requests that the adopter has not read yet: thousands, however slow it is at the moment."""
 
 
 class Command:
@@ -62,6 +65,7 @@ class Orphans:
         self._numbers = itertools.count(1)
         self._place: Callable[[int], None] = lambda _: None
         self._began = 0.0
+        self._later: asyncio.TimerHandle | None = None
 
     def start(self, place: Callable[[int], None]) -> None:
         """Have an adopter. `place` puts it, by its process id, where monitors are to live."""
@@ -98,6 +102,7 @@ class Orphans:
             )
         self._place(self._process.pid)
         ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, SEND_BUFFER, MOST_WAITING_BYTES)
         asyncio.get_running_loop().add_reader(ours.fileno(), self._hear)
         self._socket, self._began = ours, monotonic()
         return ours
@@ -119,14 +124,25 @@ class Orphans:
             self._commands.pop(answer["id"], None)
 
     def _replace(self) -> None:
-        """It died. One that cannot live is tried again only when it is needed."""
+        """It died. One that cannot live is tried again when it is needed for a command, or after a while."""
         lived = monotonic() - self._began
-        self.close()
+        self._drop()
         if lived > SHORT_LIFE_SECONDS:
+            self._begin()
+        else:
+            self._later = asyncio.get_running_loop().call_later(SHORT_LIFE_SECONDS, self._begin_if_none)
+
+    def _begin_if_none(self) -> None:
+        if self._socket is None:
             self._begin()
 
     def close(self) -> None:
         """End the adopter. Commands go on, but nobody learns how they end."""
+        if self._later is not None:
+            self._later.cancel()
+        self._drop()
+
+    def _drop(self) -> None:
         if self._socket is None or self._process is None:
             return
         asyncio.get_running_loop().remove_reader(self._socket.fileno())

@@ -10,7 +10,7 @@ from roost_server.engines.oci.host import Host
 from roost_server.engines.oci.linux import processes
 
 KILL_SECONDS = 10.0
-MONITOR_SECONDS = 2.0
+MONITOR_SECONDS = 10.0
 DEFAULT_STOP_SIGNAL = signal.SIGTERM
 
 Call = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -33,6 +33,7 @@ async def _end(host: Host, state: BoxState, force: bool) -> None:
         await processes.wait_ended(state.init, KILL_SECONDS)
     if state.monitor is not None and not await processes.wait_ended(state.monitor, MONITOR_SECONDS):
         processes.send(state.monitor, signal.SIGKILL)
+        await processes.wait_ended(state.monitor, KILL_SECONDS)
 
 
 def stop_signal(name: str) -> int:

@@ -81,10 +81,11 @@ class Keeper:
         needed = pins | {digest for record in self._store.records() for digest in record.blobs}
         freed = 0
         for blob in self._store.blobs.iterdir():
-            seen = blob.stat()
-            if f"sha256:{blob.name}" not in needed and seen.st_mtime < before:
-                blob.unlink()
-                freed += seen.st_size
+            with suppress(FileNotFoundError):  # a corrupt one is removed as soon as that is seen
+                seen = blob.stat()
+                if f"sha256:{blob.name}" not in needed and seen.st_mtime < before:
+                    blob.unlink()
+                    freed += seen.st_size
         return freed
 
 

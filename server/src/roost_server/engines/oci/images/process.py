@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from roost_server.domain import errors
 from roost_server.domain.runtime import Reason
+from roost_server.engines.oci.linux import processes
+from roost_server.engines.oci.linux.processes import KILLED_SECONDS
 
 NOT_FOUND = 127
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
@@ -70,10 +72,13 @@ async def _started(
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
+    """And wait until all is gone: the first process of a namespace, which goes last, need not be the program itself."""
     if process.returncode is None:
+        started = await asyncio.to_thread(processes.of_session, process.pid)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        await asyncio.gather(*(processes.wait_ended(each, KILLED_SECONDS) for each in started))
 
 
 async def _read(stream: asyncio.StreamReader | None) -> bytes:

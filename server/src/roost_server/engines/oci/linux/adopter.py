@@ -25,6 +25,7 @@ from typing import Any
 MOST_BYTES = 1024 * 1024
 MOST_DESCRIPTORS = 4
 FIRST_DESCRIPTOR = 16
+CANNOT_START = 255
 
 
 class Adopter:
@@ -47,15 +48,18 @@ class Adopter:
         return True
 
     def _start(self, request: dict[str, Any], descriptors: list[int]) -> None:
-        actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(descriptors)]
-        argv = request["argv"]
-        os.chdir(request["cwd"])
-        pid = os.posix_spawn(argv[0], argv, request["env"], file_actions=actions, setsigmask=[])
-        os.chdir("/")
+        """What cannot be started is said to have failed; who only has it started sees its descriptors close."""
+        try:
+            pid = _spawned(request, descriptors)
+        except OSError:
+            if "pid_file" in request:
+                self._answer(request["id"], failed=CANNOT_START)
+            return
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
         if "pid_file" in request:
             self._starting[pid] = request
-        for descriptor in descriptors:
-            os.close(descriptor)
 
     def reap(self) -> None:
         """Tell the server of everything that ended."""
@@ -78,10 +82,10 @@ class Adopter:
 
     def _started(self, request: dict[str, Any], code: int) -> None:
         """The starter ended: the command runs, or has ended already, or could not be started."""
-        if code:
-            self._answer(request["id"], failed=code)
+        pid = _written(Path(request["pid_file"])) if code == 0 else None
+        if pid is None:
+            self._answer(request["id"], failed=code or CANNOT_START)
             return
-        pid = int(Path(request["pid_file"]).read_text())
         self._answer(request["id"], started=pid)
         if pid in self._strangers:
             self._answer(request["id"], exit=self._strangers.pop(pid))
@@ -97,6 +101,24 @@ class Adopter:
 
     def _answer(self, request_id: int, **answer: int) -> None:
         self._server.send(json.dumps({"id": request_id, **answer}).encode())
+
+
+def _spawned(request: dict[str, Any], descriptors: list[int]) -> int:
+    actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(descriptors)]
+    argv = request["argv"]
+    os.chdir(request["cwd"])
+    try:
+        return os.posix_spawn(argv[0], argv, request["env"], file_actions=actions, setsigmask=[])
+    finally:
+        os.chdir("/")
+
+
+def _written(pid_file: Path) -> int | None:
+    """None when it is gone, with the box perhaps: one that is removed must not take down everybody's adopter."""
+    try:
+        return int(pid_file.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _out_of_the_way(descriptor: int) -> int:

@@ -53,6 +53,9 @@ class Watcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         os.close(self._descriptor)
 
     def watch(self, directory: Path, mask: int) -> None:

@@ -1,4 +1,4 @@
-"""The five netlink messages that every box needs, packed by hand and sent in one go.
+"""The netlink messages that every box needs, packed by hand and sent in one go.
 
 pyroute2 does the rest (dumps at start and removal). Here it would cost 8 ms of Python a box; this costs 0.2 ms.
 Layouts: linux/rtnetlink.h, linux/if_link.h, linux/veth.h.
@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
-NEW_LINK, NEW_ADDRESS, NEW_ROUTE = 16, 20, 24
+NEW_LINK, DELETE_LINK, NEW_ADDRESS, NEW_ROUTE = 16, 17, 20, 24
 REQUEST, ACK, EXCLUSIVE, CREATE = 0x1, 0x4, 0x200, 0x400
 UP = 1
 MAIN_TABLE, STATIC, SCOPE_GLOBAL, SCOPE_LINK, UNICAST = 254, 4, 0, 253, 1
@@ -49,6 +49,11 @@ def veth(name: str, peer: str, peer_pid: int, mtu: int) -> bytes:
 def up(link: int) -> bytes:
     """The link with that index up."""
     return _message(NEW_LINK, _link(link, UP), REQUEST | ACK)
+
+
+def without(name: str) -> bytes:
+    """The link of that name gone, and its other end with it."""
+    return _message(DELETE_LINK, _link(0, 0, _text(3, name)), REQUEST | ACK)
 
 
 def address(link: int, value: IPv4Address) -> bytes:

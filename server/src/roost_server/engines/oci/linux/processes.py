@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+KILLED_SECONDS = 10.0
+"""How long the end of a process that was killed is waited for: it may be in the midst of a system call."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Process:
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/<pid>/stat after the name: state first."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")  # names are any bytes
     except (FileNotFoundError, ProcessLookupError):
         return None
     return text.rpartition(")")[2].split()
@@ -65,6 +69,21 @@ def send(process: Process, number: int) -> None:
                 return
 
 
+def end(process: Process, seconds: float) -> None:
+    """Kill it, if it does not end within the time by itself, and wait until it is gone. Blocks."""
+    with _descriptor(process) as descriptor:
+        if descriptor is not None and not _blocked_on(descriptor, seconds):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            _blocked_on(descriptor, KILLED_SECONDS)
+
+
+def _blocked_on(descriptor: int, seconds: float) -> bool:
+    """Whether the process ended within the time."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 async def wait_ended(process: Process, seconds: float) -> bool:
     """Whether it ended within the time. Waits for the event, does not poll."""
     with _descriptor(process) as descriptor:
@@ -91,6 +110,16 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def of_session(leader: int) -> list[Process]:
+    """Processes that live in the session which that process began. Reads all of /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        fields = _stat(int(entry.name)) if entry.name.isdigit() else None
+        if fields is not None and int(fields[3]) == leader and (process := identify(int(entry.name))):
+            found.append(process)
+    return found
+
+
 def all_with_arguments(*wanted: str) -> list[Process]:
     """Processes whose command line holds these arguments, next to each other. Reads all of /proc."""
     needle = b"\0".join(word.encode() for word in ("", *wanted, ""))
@@ -100,6 +129,11 @@ def all_with_arguments(*wanted: str) -> list[Process]:
             process = identify(int(entry.name))
             found += [process] if process else []
     return found
+
+
+def holds_argument(pid: int, wanted: str) -> bool:
+    """Whether the process's command line holds this argument."""
+    return wanted.encode() in _command_line(Path(f"/proc/{pid}")).split(b"\0")
 
 
 def _command_line(entry: Path) -> bytes:

@@ -56,40 +56,39 @@ class ReplicaLog:
     def begin(self) -> Path:
         """An empty segment for a new start of the replica. Answers the path that conmon is to write to."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        number = max((segment.number for segment in self.segments()), default=0) + 1
+        self.segments()
         current = self.directory / CURRENT
         current.unlink(missing_ok=True)
         current.touch(mode=0o600)
-        self._link(current, number)
+        self.segments()
         return current
 
-    def _link(self, current: Path, number: int) -> None:
-        try:
-            os.link(current, self.directory / f"{number:08}.log")
-        except (FileExistsError, FileNotFoundError):
-            return
-
     def segments(self) -> list[Segment]:
-        """Oldest first. A current file that has no number yet gets the next one."""
-        numbered = self._numbered()
+        """Oldest first. A current file that has no number yet is given the next one, so that a number that anybody was
+        told means the same file for ever, however often conmon replaces the current one."""
         current = self.directory / CURRENT
-        if numbered and _is_same_file(current, numbered[-1].path):
-            return numbered
-        if not current.exists():
-            return numbered
-        return [*numbered, Segment(numbered[-1].number + 1 if numbered else 1, current)]
+        while True:
+            numbered = self._numbered()
+            if not current.exists() or (numbered and _is_same_file(current, numbered[-1].path)):
+                return numbered
+            number = numbered[-1].number + 1 if numbered else 1
+            try:
+                os.link(current, self.directory / f"{number:08}.log")
+            except (FileExistsError, FileNotFoundError):
+                continue  # somebody else gave it, or removed the log: look again
+            except OSError:
+                return [*numbered, Segment(number, current)]  # a full disk has no room for a name
 
     def _numbered(self) -> list[Segment]:
-        if not self.directory.exists():
+        try:
+            found = [entry for entry in self.directory.iterdir() if entry.stem.isdigit() and entry.suffix == ".log"]
+        except FileNotFoundError:
             return []
-        found = (entry for entry in self.directory.iterdir() if entry.stem.isdigit() and entry.suffix == ".log")
         return sorted((Segment(int(entry.stem), entry) for entry in found), key=lambda segment: segment.number)
 
     def keep(self, most_bytes: int) -> None:
         """Number the current file if conmon just replaced it, and remove the oldest of the others beyond the limit."""
         segments = self.segments()
-        if segments and segments[-1].path.name == CURRENT:
-            self._link(segments[-1].path, segments[-1].number)
         left = most_bytes
         for segment in reversed(segments[:-1]):
             left -= segment.size()

@@ -20,6 +20,7 @@ from roost_server.engines.oci.logs.logfile import Line, Position, ReplicaLog
 
 EARLIEST, LATEST = b"", b"\xff"
 IDLE_SECONDS = 1.0
+FORGET_ATTEMPTS = 10
 CHANGES = inotify.MODIFIED | inotify.MOVED_IN | inotify.CREATED
 
 
@@ -146,7 +147,11 @@ def tail(log: ReplicaLog, count: int) -> list[str]:
 
 
 def forget(directory: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
+    """Again when it is not empty in the end: whoever reads a file may just have given it its number."""
+    for _ in range(FORGET_ATTEMPTS):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            return
 
 
 class Follower:

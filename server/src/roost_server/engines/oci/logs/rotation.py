@@ -7,12 +7,16 @@ noticed, the old file kept under its number, and the oldest removed. When no ser
 import shutil
 from pathlib import Path
 
+import structlog
+
 from roost_server.engines.oci.linux import inotify
 from roost_server.engines.oci.logs.logfile import ReplicaLog
 
 SEGMENTS = 4
 PAST_REPLICAS = 20
 """Of a runtime, how many replicas that are gone keep their logs."""
+
+log = structlog.get_logger(__name__)
 
 
 class Rotation:
@@ -30,10 +34,16 @@ class Rotation:
 
     async def run(self) -> None:
         """Until cancelled."""
-        with self._watcher:
-            while True:
-                for change in await self._watcher.changes():
+        while True:
+            for change in await self._watcher.changes():
+                try:
                     ReplicaLog(change.directory).keep(self._kept_bytes)
+                except OSError as error:
+                    log.warning("log_not_rotated", directory=str(change.directory), error=str(error))
+
+    def close(self) -> None:
+        """Watch no more. Call once."""
+        self._watcher.close()
 
 
 def forget_old_replicas(directory: Path, living: set[str]) -> None:

@@ -10,6 +10,7 @@ from roost_server.domain import errors
 from roost_server.engines.oci.installation import VETH_FAMILY, Installation
 
 LINK_LOCAL = "169.254.0.0/16"
+ATTEMPTS = 5
 
 
 def rules(installation: Installation, api_port: int | None) -> str:
@@ -58,7 +59,7 @@ table inet {installation.table} {{
 def prepare(installation: Installation, api_port: int | None) -> None:
     """Put the rules in place, replacing what an earlier server put there."""
     _nft(rules(installation, api_port))
-    _pass_other_firewalls(installation)
+    pass_others(installation)
 
 
 def is_in_place(installation: Installation) -> bool:
@@ -74,10 +75,15 @@ def destroy(installation: Installation) -> None:
         _iptables("-D", *rule)
 
 
-def _pass_other_firewalls(installation: Installation) -> None:
-    """Docker and ufw drop all they do not know. What boxes may reach is still up to our own table."""
-    for rule in _shut(installation):
-        _iptables("-I", *rule)
+def pass_others(installation: Installation) -> None:
+    """Docker and ufw drop all they do not know. What boxes may reach is still up to our own table. iptables refuses
+    when somebody else changes its rules at the same moment, so look whether they are there."""
+    for _ in range(ATTEMPTS):
+        missing = _shut(installation)
+        for rule in missing:
+            _iptables("-I", *rule)
+        if not missing:
+            return
 
 
 def _is_shut(installation: Installation) -> bool:

@@ -2,7 +2,7 @@
 
 runc makes a box's network namespace, owned by the box's user namespace; this file joins it to the host while the box's
 first process still waits to be started. The host's end carries a route to the one address behind it. The host's own
-address in the range lies on the loopback device. Removing a namespace removes both ends of its link.
+address in the range lies on the loopback device.
 """
 
 import contextlib
@@ -67,9 +67,10 @@ class Network:
         return f"{self._prefix}{int(address) - int(self._network.network_address):04x}"
 
     def detach(self, address: IPv4Address) -> None:
-        """Remove the link of a box that is gone, where something still keeps its namespace."""
-        with IPRoute() as route:
-            _remove_links(route, self.interface(address))
+        """Remove the link of a box that is gone. By itself it goes some time after the last process of its namespace.
+        Removing what is gone succeeds."""
+        with netlink.open_socket() as outside, contextlib.suppress(OSError):
+            netlink.send(outside, [netlink.without(self.interface(address))])
 
     def destroy(self) -> None:
         with IPRoute() as route:

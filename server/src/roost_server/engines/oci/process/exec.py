@@ -2,17 +2,20 @@
 
 `runc exec --detach` puts the command into the box under all of the box's restrictions, and the adopter learns how it
 ends. So a command that leaves something running in the background returns when it ends itself. Every exec has a cgroup
-of its own, by which a timeout ends all that it started.
+of its own, by which a timeout ends all that it started. Few are started at once in one box: until its command runs, an
+exec is half a dozen threads, which count as processes of the box.
 """
 
 import asyncio
 import itertools
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from roost_server.domain import errors
 from roost_server.domain.exec import ExecRequest, ExecResult
@@ -23,6 +26,7 @@ from roost_server.engines.oci.process import bundle, users
 TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND = 124, 126, 127
 DRAIN_SECONDS = 0.1
 KILL_SECONDS, KILL_ATTEMPTS = 0.5, 20
+MOST_STARTING = 4
 
 
 class Output(asyncio.Protocol):
@@ -90,42 +94,58 @@ class Exec:
         self._cgroups = cgroups
         self._orphans = orphans
         self._numbers = itertools.count(1)
+        self._starting: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def run(self, replica_id: str, directory: Path, request: ExecRequest) -> ExecResult:
         """`directory` is the bundle of the box."""
         began = perf_counter()
         _check(request)
         name = f"exec-{os.getpid()}-{next(self._numbers)}"
-        prepared = Prepared(directory, name, request)
-        prepared.write()
+        prepared = Prepared(directory, name, request, began)
+        turn = self._starting.setdefault(replica_id, asyncio.Semaphore(MOST_STARTING))
         try:
-            cgroup = self._make_cgroup(replica_id, name)
-            return await self._collect(replica_id, prepared, cgroup, began)
+            await asyncio.wait_for(turn.acquire(), request.timeout_seconds)
+        except TimeoutError:
+            return ExecResult(TIMED_OUT, b"", b"", (perf_counter() - began) * 1000, timed_out=True)
+        try:
+            command, pipes = await self._begin(replica_id, prepared)
+            command.started.add_done_callback(lambda _: turn.release())
+        except BaseException:
+            turn.release()
+            self._tidy(replica_id, prepared)
+            raise
+        try:
+            return await self._collect(replica_id, prepared, command, pipes)
         finally:
-            prepared.remove()
-            self._cgroups.remove_exec(replica_id, name)
+            self._tidy(replica_id, prepared)
 
-    def _make_cgroup(self, replica_id: str, name: str) -> str:
+    async def _begin(self, replica_id: str, prepared: "Prepared") -> tuple[Command, Pipes]:
         try:
-            return self._cgroups.make_exec(replica_id, name)
+            cgroup = self._cgroups.make_exec(replica_id, prepared.name)
+            prepared.write()
         except FileNotFoundError as error:
             raise not_running(replica_id) from error
-
-    async def _collect(self, replica_id: str, prepared: "Prepared", cgroup: str, began: float) -> ExecResult:
-        request = prepared.request
-        pipes = await _open_pipes(request)
+        pipes = await _open_pipes(prepared.request)
         try:
-            command = self._orphans.run(prepared.argv(self._command, cgroup, replica_id), prepared.pid, pipes.stdio)
+            argv = prepared.argv(self._command, cgroup, replica_id)
+            return self._orphans.run(argv, prepared.pid, pipes.stdio), pipes
         finally:
             for descriptor in pipes.stdio:
                 os.close(descriptor)
+
+    def _tidy(self, replica_id: str, prepared: "Prepared") -> None:
+        prepared.remove()
+        self._cgroups.remove_exec(replica_id, prepared.name)
+
+    async def _collect(self, replica_id: str, prepared: "Prepared", command: Command, pipes: Pipes) -> ExecResult:
+        left = prepared.request.timeout_seconds - (perf_counter() - prepared.began)
         try:
-            code, timed_out = await self._wait(replica_id, prepared.name, command, request.timeout_seconds)
+            code, timed_out = await self._wait(replica_id, prepared.name, command, left)
         finally:
             if pipes.stdin is not None:
                 pipes.stdin.stop()
         await _drain(pipes)
-        return _result(replica_id, prepared, command, pipes, code, timed_out, began)
+        return _result(replica_id, prepared, command, pipes, code, timed_out)
 
     async def _wait(self, replica_id: str, name: str, command: Command, seconds: float) -> tuple[int, bool]:
         """The exit code (-9: signal 9), and whether the time ran out. A caller that gives up ends the command too."""
@@ -135,7 +155,8 @@ class Exec:
             await self._end(replica_id, name, command)
             return TIMED_OUT, True
         except asyncio.CancelledError:
-            await self._kill(replica_id, name)
+            with suppress(errors.Unavailable):
+                await self._end(replica_id, name, command)
             raise
 
     async def _end(self, replica_id: str, name: str, command: Command) -> None:
@@ -162,10 +183,13 @@ def _check(request: ExecRequest) -> None:
 
 
 class Prepared:
-    """The files of one exec in the box's bundle: the process for runc, runc's log, the command's process id."""
+    """The files of one exec in the box's bundle: the process for runc, runc's log, the command's process id.
 
-    def __init__(self, directory: Path, name: str, request: ExecRequest) -> None:
+    `began` is when it was asked for, by `perf_counter`."""
+
+    def __init__(self, directory: Path, name: str, request: ExecRequest, began: float) -> None:
         self.name = name
+        self.began = began
         self.request = request
         self.pid = directory / f"{name}.pid"
         self._directory = directory
@@ -246,7 +270,6 @@ def _result(
     pipes: Pipes,
     code: int,
     timed_out: bool,
-    began: float,
 ) -> ExecResult:
     stdout, stderr = pipes.stdout.take(), pipes.stderr.take()
     if not command.started.result() and not timed_out:
@@ -256,7 +279,7 @@ def _result(
         exit_code=128 + signal if signal else code,
         stdout=stdout,
         stderr=stderr,
-        duration_ms=(perf_counter() - began) * 1000,
+        duration_ms=(perf_counter() - prepared.began) * 1000,
         stdout_truncated=pipes.stdout.truncated,
         stderr_truncated=pipes.stderr.truncated,
         timed_out=timed_out,

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 AGENTS = Path(__file__).parent / "agents.py"
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 
 class Agent:

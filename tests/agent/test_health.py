@@ -20,7 +20,7 @@ def test_an_idle_agent_is_healthy_and_says_since_when(agents):
 def test_an_agent_is_busy_exactly_while_an_invocation_runs(agents, gate, name):
     agent = agents.shared(name)
     with ThreadPoolExecutor() as callers:
-        call = callers.submit(httpx.post, f"{agent.url}/invocations", json={"hold": gate.port}, timeout=20)
+        call = callers.submit(httpx.post, f"{agent.url}/invocations", json={"hold": gate.port}, timeout=60)
         visitor = gate.enter()
         assert agent.health() == "HealthyBusy"
         visitor.release()
@@ -31,9 +31,9 @@ def test_an_agent_is_busy_exactly_while_an_invocation_runs(agents, gate, name):
 def test_sync_handlers_that_use_every_thread_do_not_hold_up_health(agents, gate):
     agent = agents.shared("one_worker")
     with ThreadPoolExecutor() as callers:
-        calls = [callers.submit(httpx.post, f"{agent.url}/invocations", json={"hold": gate.port}, timeout=20)]
+        calls = [callers.submit(httpx.post, f"{agent.url}/invocations", json={"hold": gate.port}, timeout=60)]
         first = gate.enter()
-        calls.append(callers.submit(httpx.post, f"{agent.url}/invocations", json={"hold": gate.port}, timeout=20))
+        calls.append(callers.submit(httpx.post, f"{agent.url}/invocations", json={"hold": gate.port}, timeout=60))
         assert agent.health() == "HealthyBusy"
         first.release("one")
         gate.enter().release("two")

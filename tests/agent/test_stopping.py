@@ -30,7 +30,7 @@ def test_an_idle_agent_stops_with_exit_code_0(own_agents):
 def test_an_invocation_under_way_is_finished_first(own_agents, gate, name):
     agent = own_agents.run(name)
     with ThreadPoolExecutor() as callers:
-        call = callers.submit(httpx.post, f"{agent.url}/invocations", json={"hold": gate.port}, timeout=20)
+        call = callers.submit(httpx.post, f"{agent.url}/invocations", json={"hold": gate.port}, timeout=60)
         visitor = gate.enter()
         agent.stop()
         until(lambda: refuses_connections(agent))
@@ -69,7 +69,7 @@ def test_a_background_task_is_finished_first(own_agents, gate, key):
 def test_what_never_ends_is_left_when_the_grace_is_over(own_agents, gate, name, key):
     agent = own_agents.run(name, ROOST_STOP_GRACE_SECONDS="1.5")
     with ThreadPoolExecutor() as callers:
-        callers.submit(httpx.post, f"{agent.url}/invocations", json={key: gate.port}, timeout=20)
+        callers.submit(httpx.post, f"{agent.url}/invocations", json={key: gate.port}, timeout=60)
         visitor = gate.enter()
         agent.stop()
         assert agent.exit_code() == 0

@@ -9,7 +9,7 @@ from roost_server.domain.route import OPEN, Backend, Guard, Pool, Route, Snapsho
 from gateway.upstreams import Agent
 
 HOST = "agent.localhost"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 STOPPED = Unavailable("stopped", 'cannot reach runtime "agent": it is stopped; start it with `roost boot agent`', 7)
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from support.installation import START_SECONDS, free_ports, until
+from support.installation import free_ports, until
+
+START_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Installation:
 
 @contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Installation]:
-    """A server with simulated boxes. `settings` are ROOST_* variables without their prefix, in lower case."""
+    """A server with simulated boxes, for as long as the block lasts. `settings` are ROOST_* variables without their
+    prefix, in lower case."""
     told = {
         "engine": "simulated",
         "data_dir": str(folder / "data"),
@@ -51,6 +54,9 @@ def running(folder: Path, **settings: str) -> Iterator[Installation]:
         finally:
             process.terminate()
             process.communicate()
+            if told.get("gateway") == "envoy":  # which outlives its server
+                command = [sys.executable, "-m", "roost_server.main", "down"]
+                subprocess.run(command, env=server_environ, check=True, capture_output=True)
 
 
 def _is_ready(process: "subprocess.Popen[str]", url: str) -> bool:

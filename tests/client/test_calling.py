@@ -2,10 +2,10 @@
 
 import json
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,6 +24,11 @@ class Agent(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     go = threading.Event()
+
+    def handle(self) -> None:
+        """Callers that leave are nothing to write about where a command's output is looked at."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def do_GET(self) -> None:
         if self.path == "/stream":
@@ -77,13 +82,11 @@ def agent_port() -> Iterator[int]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Installation]:
     """Shadows the folder's server with one that has a real gateway."""
-    with tempfile.TemporaryDirectory(prefix="roost-client-", dir="/tmp") as folder:
-        with installation.running(Path(folder), gateway="envoy") as started:
-            yield started
-        command = [sys.executable, "-m", "roost_server.main", "down"]
-        told = {"data_dir": f"{folder}/data", "run_dir": f"{folder}/run", "engine": "simulated", "gateway": "envoy"}
-        environ = started.environ | {f"ROOST_{key.upper()}": value for key, value in told.items()}
-        subprocess.run(command, env=environ, check=True, capture_output=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="roost-client-", dir="/tmp") as folder,
+        installation.running(Path(folder), gateway="envoy") as started,
+    ):
+        yield started
 
 
 @pytest.fixture

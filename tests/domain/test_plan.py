@@ -218,6 +218,21 @@ def test_replicas_of_an_older_generation_serve_until_their_successors_are_ready(
     assert set(plan(runtime, whole, counts={1: 2}).stop) == {"a", "b"}
 
 
+def test_replicas_that_are_only_kept_are_replaced_as_well() -> None:
+    runtime = a_runtime(Status.UPDATING, version=2, generation=2)
+    end = an_endpoint(live=2, kept_version=1, kept_until=LATER)
+    serving = a_replica("s", version=2, generation=2)
+    old = [serving, a_replica("a"), a_replica("b")]
+    first = plan(runtime, old, end)
+    assert (first.status, first.start, first.stop) == (Status.ACTIVE, (1, 1), ())
+    half = [*old, a_replica("c", generation=2), a_replica("d", STARTING, generation=2)]
+    assert (plan(runtime, half, end).start, plan(runtime, half, end).stop) == ((), ())
+    whole = [*old, a_replica("c", generation=2), a_replica("d", generation=2)]
+    assert (plan(runtime, whole, end).start, set(plan(runtime, whole, end).stop)) == ((), {"a", "b"})
+    after = [serving, a_replica("c", generation=2), a_replica("d", generation=2)]
+    assert (plan(runtime, after, end).start, plan(runtime, after, end).stop) == ((), ())
+
+
 def test_more_replicas_than_the_least_are_no_reason_to_be_less_than_active() -> None:
     sizes = {1: Size(1, 3, decided=3)}
     there = [a_replica("one"), a_replica("two", STARTING)]

@@ -166,11 +166,12 @@ def _soonest(moves: Iterable[Move]) -> datetime | None:
 def _adjust(
     runtime: Runtime, counts: Mapping[int, int], kept: set[int], replicas: Sequence[Replica]
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Replicas of the current generation up to the counts; others go when those are ready."""
+    """Replicas of the current generation up to the counts; others go when those are ready. What is only kept has as
+    many as it had: going back is to find none that still has a secret which counts no longer."""
     staying = [replica for replica in replicas if replica.status != ReplicaStatus.STOPPING]
     start: list[int] = []
     stop: list[str] = []
-    for version, wanted in sorted(counts.items()):
+    for version, wanted in sorted({**_kept(runtime, kept, staying), **counts}.items()):
         of_version = [replica for replica in staying if replica.version == version]
         current = _ready_last(replica for replica in of_version if replica.generation == runtime.generation)
         older = _ready_last(replica for replica in of_version if replica.generation != runtime.generation)
@@ -180,6 +181,11 @@ def _adjust(
         stop += _surplus(older, 0 if replaced else wanted)
     stop += [replica.id for replica in staying if replica.version not in counts and replica.version not in kept]
     return tuple(start), tuple(stop)
+
+
+def _kept(runtime: Runtime, kept: set[int], staying: Sequence[Replica]) -> dict[int, int]:
+    of_one = Counter((replica.version, replica.generation == runtime.generation) for replica in staying)
+    return {version: max(of_one[version, True], of_one[version, False]) for version in kept}
 
 
 def _ready_last(replicas: Iterable[Replica]) -> list[Replica]:

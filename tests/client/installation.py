@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from support.installation import free_ports, until
+from support import ports
+from support.installation import until
 
 START_SECONDS = 300.0
 
@@ -33,7 +34,7 @@ def running(folder: Path, **settings: str) -> Iterator[Installation]:
         "engine": "simulated",
         "data_dir": str(folder / "data"),
         "run_dir": str(folder / "run"),
-        **{f"{name}_port": str(port) for name, port in zip(("api", "http", "https"), free_ports(3), strict=True)},
+        **{f"{name}_port": str(port) for name, port in zip(("api", "http", "https"), ports.free(3), strict=True)},
         "stop_grace_seconds": "0.1",
         "drain_seconds": "1",
         **settings,

@@ -1,11 +1,17 @@
 """New versions: they start beside the old one, and nobody is without an answer meanwhile."""
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from roost_server.domain import routing
+from roost_server.domain.replica import ReplicaStatus
 from roost_server.domain.route import Snapshot
 from roost_server.domain.runtime import Status
+from roost_server.reconcilers.replicas import UNROUTE_SECONDS
+from roost_server.store import leases, tables
 from support import platform
 from support.platform import Rig
 from support.waiting import eventually
@@ -84,6 +90,50 @@ async def test_a_request_that_never_ends_holds_its_replica_no_longer_than_the_dr
     rig.gateway.active[old.id] = 1
     await rig.update("agent")
     await eventually(lambda: only_version(rig, 2))
+
+
+async def stopped_long_ago(rig: Rig) -> None:
+    """As if the runtime had been stopped longer ago than a gateway that does not answer is waited for."""
+    await rig.act("stop", "agent")
+
+    async def stopping() -> bool:
+        return [replica.status for replica in await rig.replicas("agent")] == [ReplicaStatus.STOPPING]
+
+    await eventually(stopping)
+    before = leases.now() - timedelta(seconds=2 * UNROUTE_SECONDS)
+    async with rig.store.write() as tx:
+        await tx.run(sa.update(tables.replicas).values(stopping_at=before))
+
+
+async def test_a_gateway_that_is_slow_to_be_told_keeps_the_replica_that_it_sends_requests_to(rig: Rig) -> None:
+    await rig.create("agent")
+    await rig.until("agent", Status.ACTIVE)
+    may_tell, looks = asyncio.Event(), 0
+    rig.gateway.before_publish = may_tell.wait
+    await stopped_long_ago(rig)
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+
+    async def looked_at() -> bool:
+        """The first look may have begun before, and the last may not have ended."""
+        return looks >= 3
+
+    rig.engine.before_inspect = look
+    await eventually(looked_at)
+    assert len(await rig.boxes()) == 1
+    may_tell.set()
+    await rig.until("agent", Status.STOPPED)
+
+
+async def test_a_gateway_that_does_not_answer_is_not_waited_for(rig: Rig) -> None:
+    await rig.create("agent")
+    await rig.until("agent", Status.ACTIVE)
+    rig.gateway.available = False
+    await stopped_long_ago(rig)
+    await rig.until("agent", Status.STOPPED)
+    assert await rig.boxes() == set()
 
 
 async def test_a_broken_update_keeps_the_old_version_serving_and_says_why(rig: Rig) -> None:

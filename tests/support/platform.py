@@ -81,13 +81,16 @@ class MoodyEngine(SimulatedEngine):
 
 
 class RememberingGateway(SimulatedGateway):
-    """Keeps every snapshot it was told."""
+    """Keeps every snapshot it was told; whoever wants holds up who tells it one."""
+
+    before_publish: Callable[[], Awaitable[object]] = staticmethod(partial(asyncio.sleep, 0))
 
     def __init__(self) -> None:
         super().__init__()
         self.snapshots: list[Snapshot] = []
 
     async def publish(self, snapshot: Snapshot) -> None:
+        await self.before_publish()
         await super().publish(snapshot)
         self.snapshots.append(snapshot)
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from roost_server.domain import errors
 from roost_server.domain.replica import Situation, Step, next_step
 from roost_server.reconcilers import replica_ends, replica_starts
 from roost_server.reconcilers.replica_work import Parts, Work, read
@@ -12,6 +13,9 @@ from roost_server.store.replicas import seconds_since
 
 UNROUTE_SECONDS = 10.0
 """How long a gateway that does not answer may keep a replica that it still sends requests to."""
+
+SLOW_UNROUTE_SECONDS = 60.0
+"""And how long one that does: it may only be slow to be told, and removing the replica would fail requests."""
 
 Act = Callable[[Parts, Work], Awaitable[float | None]]
 
@@ -51,7 +55,16 @@ class ReplicasReconciler:
             return False
         waited, patience = seconds_since(work.stopping_at), self.parts.drain_seconds
         if work.replica.routed:
-            return waited > max(patience, UNROUTE_SECONDS)
+            if waited <= max(patience, UNROUTE_SECONDS):
+                return False
+            return waited > SLOW_UNROUTE_SECONDS or not await self._gateway_answers()
         if work.replica.address is None or waited > patience:
             return True
         return (await self.parts.gateway.in_flight()).get(work.replica.id, 0) == 0
+
+    async def _gateway_answers(self) -> bool:
+        try:
+            await self.parts.gateway.in_flight()
+        except errors.Unavailable:
+            return False
+        return True

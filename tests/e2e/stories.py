@@ -83,7 +83,7 @@ class Traffic:
     def progress(self, answers: int) -> None:
         """Wait until so many more were answered."""
         enough = len(self.answers) + answers
-        until(lambda: len(self.answers) >= enough, 60)
+        until(lambda: len(self.answers) >= enough, 120)
 
     def gap(self) -> float:
         """The longest time between two good answers, in seconds."""

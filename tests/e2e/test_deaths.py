@@ -115,7 +115,7 @@ def test_a_server_killed_in_the_middle_of_a_build_builds_again(roost: Installati
         until(lambda: any("RUN sleep" in line for line in lines))
         roost.kill_9()
         roost.start()
-    until(lambda: roost.client.images.get("slow").status == "ready", 60)
+    until(lambda: roost.client.images.get("slow").status == "ready", 120)
     assert roost.client.runtimes.create("agent", "slow", health=False).status == "active"
 
 

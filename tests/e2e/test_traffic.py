@@ -183,5 +183,5 @@ def test_a_replica_that_takes_no_connections_does_not_take_the_endpoint_down(dep
     assert {answer.status_code for answer in answers} == {200}
     serving = {whoami(runtime)["replica"] for _ in range(20)}
     assert deaf not in serving
-    until(lambda: next(one for one in runtime.list_replicas() if one.id == deaf).status == "unready", 60)
+    until(lambda: next(one for one in runtime.list_replicas() if one.id == deaf).status == "unready", 120)
     until(lambda: all(whoami(runtime)["replica"] != deaf for _ in range(20)))

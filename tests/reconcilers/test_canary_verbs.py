@@ -12,7 +12,7 @@ from roost_server.operations.endpoints import Change
 from support import platform
 from support.callers import Callers
 from support.platform import Rig
-from support.waiting import eventually
+from support.waiting import PATIENCE_SECONDS, eventually
 
 from reconcilers.canary_stories import (
     NEVER,
@@ -98,7 +98,9 @@ async def test_who_waits_for_its_end_waits_until_the_gateway_has_it(rig: Rig, ve
     await weights_were(rig, 2, [0, 5])
     rig.gateway.available = False
     await act(rig, verb)
-    waiting = asyncio.create_task(canaries.wait(rig.context, rig.caller, "agent", started.canary.id, 30))
+    waiting = asyncio.create_task(
+        canaries.wait(rig.context, rig.caller, "agent", started.canary.id, 2 * PATIENCE_SECONDS)
+    )
 
     async def has_ended() -> bool:
         return (await current(rig)).has_ended

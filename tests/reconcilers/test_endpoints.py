@@ -20,6 +20,8 @@ from support.waiting import PATIENCE_SECONDS, eventually
 from reconcilers.issuers import serving
 
 LONG = 3600.0
+WAIT_SECONDS = 2 * PATIENCE_SECONDS
+"""Longer than a test waits for what is to happen meanwhile."""
 
 
 @pytest.fixture
@@ -198,7 +200,7 @@ async def test_who_waits_for_the_first_endpoint_of_a_stopped_runtime_finds_that_
     else:
         asked = await endpoints.create(rig.context, rig.caller, "agent", "other", None, Access())
     assert asked.runtime.status == Status.STARTING
-    view = await endpoints.wait(rig.context, rig.caller, asked.runtime.id, asked.endpoint.id, 30)
+    view = await endpoints.wait(rig.context, rig.caller, asked.runtime.id, asked.endpoint.id, WAIT_SECONDS)
     assert (view.status, view.runtime.status) == (EndpointStatus.ACTIVE, Status.ACTIVE)
 
 
@@ -236,15 +238,15 @@ async def test_who_waits_for_a_change_waits_until_the_gateway_has_it(keeping: Ri
     await two_versions(keeping)
     made = await endpoints.create(keeping.context, keeping.caller, "agent", "other", None, Access())
     id_, runtime_id = made.endpoint.id, made.runtime.id
-    await endpoints.wait(keeping.context, keeping.caller, runtime_id, id_, 30)
+    await endpoints.wait(keeping.context, keeping.caller, runtime_id, id_, WAIT_SECONDS)
     assert route_of(keeping, id_).pools
 
     keeping.gateway.available = False
     await endpoints.update(keeping.context, keeping.caller, "agent", "other", Change(**change), None)  # type: ignore[arg-type]
     before = route_of(keeping, id_)
     waiting = [
-        asyncio.create_task(endpoints.wait(keeping.context, keeping.caller, runtime_id, id_, 30)),
-        asyncio.create_task(runtimes.wait(keeping.context, keeping.caller, runtime_id, 30)),
+        asyncio.create_task(endpoints.wait(keeping.context, keeping.caller, runtime_id, id_, WAIT_SECONDS)),
+        asyncio.create_task(runtimes.wait(keeping.context, keeping.caller, runtime_id, WAIT_SECONDS)),
     ]
 
     async def moved() -> bool:
@@ -264,7 +266,7 @@ async def test_who_waits_for_an_issuer_waits_until_the_gateway_has_its_keys(rig:
         access = Access(mode="jwt", jwt=Jwt(jwks_uri=f"{issuer.url}/keys"))
         made = await endpoints.create(rig.context, rig.caller, "agent", "partners", None, access)
         assert not made.routed
-        view = await endpoints.wait(rig.context, rig.caller, made.runtime.id, made.endpoint.id, 30)
+        view = await endpoints.wait(rig.context, rig.caller, made.runtime.id, made.endpoint.id, WAIT_SECONDS)
     guard = route_of(rig, made.endpoint.id).guard
     assert (view.routed, view.message, guard.jwt is not None, guard.closed) == (True, None, True, None)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support import ports
 
 AGENTS = Path(__file__).parent / "agents.py"
 PATIENCE_SECONDS = 60
@@ -20,7 +21,7 @@ class Agent:
     """One running agent. `command` ends before the port; `log` is all that it wrote."""
 
     def __init__(self, command: Sequence[str], log: Path, env: dict[str, str]) -> None:
-        self.port = free_port()
+        (self.port,) = ports.free(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         with log.open("wb") as output:
@@ -83,11 +84,6 @@ class Visitor:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], bool]) -> None:

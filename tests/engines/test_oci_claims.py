@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from roost_server.domain import errors
 from roost_server.engines.oci.network import addresses
-from roost_server.engines.oci.network.claim import claim
+from roost_server.engines.oci.network.claim import claim, release
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +62,30 @@ def test_after_a_restart_of_the_machine_the_same_range_is_taken_if_it_is_free() 
     kept = claimed("aaaaaa")
     let_go(kept)
     assert claimed("aaaaaa", kept=kept) == kept
+
+
+def test_who_releases_a_range_again_leaves_it_to_whom_it_is_by_now() -> None:
+    range_ = claimed("aaaaaa")
+    route = {"dst": str(range_), "type": "unreachable", "priority": 4_000_000_000}
+    release("aaaaaa", range_, route)
+    assert claimed("bbbbbb", asked=range_) == range_
+    subprocess.run(["ip", "route", "add", "unreachable", str(range_), "metric", "4000000000"], check=True)
+    release("aaaaaa", range_, route)
+    assert (holder(range_), is_routed(range_)) == ("lo:bbbbbb", True)
+    release("bbbbbb", range_, route)
+    assert (holder(range_), is_routed(range_)) == (None, False)
+
+
+def holder(network: IPv4Network) -> str | None:
+    """The name under which its first address is on the loopback device."""
+    said = subprocess.run(["ip", "-4", "-o", "address", "show", "dev", "lo"], capture_output=True, text=True).stdout
+    words = next((line.split() for line in said.splitlines() if f" {network[1]}/32 " in line), None)
+    return words[words.index("global") + 1].rstrip("\\") if words else None
+
+
+def is_routed(network: IPv4Network) -> bool:
+    said = subprocess.run(["ip", "-4", "route", "show"], capture_output=True, text=True).stdout
+    return str(network) in said.split()
 
 
 def test_a_range_of_another_installation_cannot_be_asked_for() -> None:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from support.waiting import PATIENCE_SECONDS
@@ -172,13 +172,24 @@ def _tables(id_: str) -> list[str]:
 
 
 def _routes(root: Path) -> list[str]:
+    """None when another installation has the range by now."""
     network = _facts(root).get("network")
     said = subprocess.run(["ip", "-4", "route", "show"], capture_output=True, text=True).stdout
-    return [line for line in said.splitlines() if network and network in line.split()]
+    found = [line for line in said.splitlines() if network and network in line.split()]
+    return found if _holder(root) in (None, f"lo:{_id(root)}") else []
 
 
 def _addresses(root: Path) -> list[str]:
-    network = _facts(root).get("network")
+    return [str(_first_address(root))] if _holder(root) == f"lo:{_id(root)}" else []
+
+
+def _holder(root: Path) -> str | None:
+    """Under which name the first address of its range is on the loopback device."""
     said = subprocess.run(["ip", "-4", "-o", "address", "show", "dev", "lo"], capture_output=True, text=True).stdout
-    mine = str(IPv4Network(network)[1]) if network else None
-    return [mine] if mine and f" {mine}/32 " in said else []
+    words = next((line.split() for line in said.splitlines() if f" {_first_address(root)}/32 " in line), None)
+    return words[words.index("global") + 1].rstrip("\\") if words else None
+
+
+def _first_address(root: Path) -> IPv4Address | None:
+    network = _facts(root).get("network")
+    return IPv4Network(network)[1] if network else None

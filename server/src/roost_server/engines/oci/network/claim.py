@@ -4,13 +4,15 @@ An installation has the range whose first address lies on the loopback device un
 `lo:1a2b3c`), from its start until `down` or a restart of the machine. One claims at a time.
 """
 
+import contextlib
 import fcntl
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute, NetlinkError
 
 from roost_server.domain import errors
 from roost_server.engines.oci.network import addresses, devices
@@ -26,9 +28,8 @@ def claim(installation: str, links: str, *, asked: IPv4Network | None, kept: IPv
 
     `links` begins the names of the installation's interfaces. Raises `Unavailable` when none is free, or the one asked
     for is another installation's."""
-    name = f"{NAMELESS}:{installation}"
-    with LOCK.open("a") as lock, IPRoute() as route:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    name = _name(installation)
+    with _turn() as route:
         holders = _holders(route)
         boxes_live = any(devices.beginning_with(route, links))  # whatever somebody took from the loopback device
         in_use = kept and (holders.get(_first(kept)) in (name, NAMELESS) or boxes_live)
@@ -43,6 +44,29 @@ def claim(installation: str, links: str, *, asked: IPv4Network | None, kept: IPv
         if holder is None:
             route.addr("add", index=LOOPBACK, address=_first(network), prefixlen=32, label=name)
     return network
+
+
+def release(installation: str, network: IPv4Network, nobody: Mapping[str, Any]) -> None:
+    """Give the range up, with `nobody`, the route to the addresses that no box has. Releasing it again leaves alone
+    what has become another installation's since."""
+    with _turn() as route:
+        if _holders(route).get(_first(network)) not in (None, _name(installation), NAMELESS):
+            return
+        with contextlib.suppress(NetlinkError):
+            route.route("delete", **nobody)
+        with contextlib.suppress(NetlinkError):
+            route.addr("delete", index=LOOPBACK, address=_first(network), prefixlen=32)
+
+
+@contextlib.contextmanager
+def _turn() -> Iterator[IPRoute]:
+    with LOCK.open("a") as lock, IPRoute() as route:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield route
+
+
+def _name(installation: str) -> str:
+    return f"{NAMELESS}:{installation}"
 
 
 def _first(network: IPv4Network) -> str:

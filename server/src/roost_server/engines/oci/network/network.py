@@ -15,8 +15,8 @@ from pyroute2 import IPRoute, NetlinkError
 
 from roost_server.engines.oci.installation import Installation
 from roost_server.engines.oci.linux import calls, netlink
-from roost_server.engines.oci.network import devices
-from roost_server.engines.oci.network.devices import LOOPBACK, attributes
+from roost_server.engines.oci.network import claim, devices
+from roost_server.engines.oci.network.devices import attributes
 
 LAST_RESORT = 4_000_000_000
 """A route's metric: larger is worse."""
@@ -26,6 +26,7 @@ FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 class Network:
     def __init__(self, installation: Installation) -> None:
+        self._installation = installation.id
         self._prefix = installation.veth_prefix
         self._network = installation.network
         self._gateway = installation.host_address
@@ -75,10 +76,7 @@ class Network:
     def destroy(self) -> None:
         with IPRoute() as route:
             _remove_links(route, self._prefix)
-            with contextlib.suppress(NetlinkError):
-                route.route("delete", **self._nobody())
-            with contextlib.suppress(NetlinkError):
-                route.addr("delete", index=LOOPBACK, address=str(self._gateway), prefixlen=32)
+        claim.release(self._installation, self._network, self._nobody())
 
     def _nobody(self) -> dict[str, Any]:
         """The route of addresses that no box has; any other route to them wins."""

@@ -37,7 +37,7 @@ class Accounts(Handle):
         deleted. Its `token` is shown this once. With `wait`, at most 20 seconds are waited for the gateway to know it.
 
         Raises `AlreadyExistsError`."""
-        body, seconds = {"name": name, "expires_in_seconds": expires_in_seconds}, _seconds(wait)
+        body, seconds = {"name": name, "expires_in_seconds": expires_in_seconds}, waiting.at_most(wait)
         return self._transport.read(models.NewEndpointToken, calls.create(self._tokens(endpoint), body, wait=seconds))
 
     def list_endpoint_tokens(self, endpoint: str) -> list[models.EndpointToken]:
@@ -49,11 +49,7 @@ class Accounts(Handle):
         """Whoever holds it is refused from then on; with `wait`, at most 20 seconds are waited for the gateway to know.
 
         Raises `NotFoundError`."""
-        self._transport.send(calls.delete(self._tokens(endpoint, token_id), wait=_seconds(wait)))
+        self._transport.send(calls.delete(self._tokens(endpoint, token_id), wait=waiting.at_most(wait)))
 
     def _tokens(self, endpoint: str, *parts: str) -> str:
         return self._path("endpoints", endpoint, "tokens", *parts)
-
-
-def _seconds(wait: bool) -> float:
-    return waiting.SLICE_SECONDS if wait else 0.0

@@ -103,7 +103,7 @@ class Endpoints(Handle):
         """Its URL answers 404 from then on; with `wait`, at most 20 seconds are waited for the gateway to know.
 
         Raises `ConflictError` for the default one or a stale revision."""
-        path, seconds = self._path("endpoints", endpoint), waiting.SLICE_SECONDS if wait else 0.0
+        path, seconds = self._path("endpoints", endpoint), waiting.at_most(wait)
         self._transport.send(calls.delete(path, wait=seconds, expected_revision=expected_revision))
         self.refresh()
 

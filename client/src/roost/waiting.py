@@ -16,6 +16,11 @@ WATCHED_SLICE_SECONDS = 0.5
 SETTLED = ("active", "stopped", "error", "paused", "suspended")
 
 
+def at_most(wait: bool) -> float:
+    """Seconds that a call which is made once may wait for the gateway."""
+    return SLICE_SECONDS if wait else 0.0
+
+
 class Deadline:
     """`timeout` None waits for ever."""
 

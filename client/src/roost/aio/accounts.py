@@ -36,7 +36,7 @@ class AsyncAccounts(AsyncHandle):
         deleted. Its `token` is shown this once. With `wait`, at most 20 seconds are waited for the gateway to know it.
 
         Raises `AlreadyExistsError`."""
-        body, seconds = {"name": name, "expires_in_seconds": expires_in_seconds}, _seconds(wait)
+        body, seconds = {"name": name, "expires_in_seconds": expires_in_seconds}, waiting.at_most(wait)
         return await self._transport.read(
             models.NewEndpointToken, calls.create(self._tokens(endpoint), body, wait=seconds)
         )
@@ -50,11 +50,7 @@ class AsyncAccounts(AsyncHandle):
         """Whoever holds it is refused from then on; with `wait`, at most 20 seconds are waited for the gateway to know.
 
         Raises `NotFoundError`."""
-        await self._transport.send(calls.delete(self._tokens(endpoint, token_id), wait=_seconds(wait)))
+        await self._transport.send(calls.delete(self._tokens(endpoint, token_id), wait=waiting.at_most(wait)))
 
     def _tokens(self, endpoint: str, *parts: str) -> str:
         return self._path("endpoints", endpoint, "tokens", *parts)
-
-
-def _seconds(wait: bool) -> float:
-    return waiting.SLICE_SECONDS if wait else 0.0

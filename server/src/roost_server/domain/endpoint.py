@@ -79,6 +79,10 @@ class Endpoint:
             return {}
         return self.split or {self.target(applied): 100}
 
+    def versions(self, applied: int) -> set[int]:
+        """Those that it serves or should serve."""
+        return {*self.shares(applied), *self.live}
+
 
 def check_name(name: str) -> str:
     """The name itself, if it may be one. Raises `Invalid` naming the field."""

@@ -23,7 +23,7 @@ def of_runtime(
     """`shares` and `live` by endpoint; `least` is how many replicas each version that is needed must have ready."""
     staying = [r for r in replicas if r.version in least and r.status != ReplicaStatus.STOPPING]
     current = [r for r in staying if r.generation == runtime.generation]
-    waiting = [r for r in current if not (r.status == ReplicaStatus.READY and r.routed)]
+    waiting = [r for r in current if not _serves(r)]
     moved = all(live.get(endpoint_id) == wanted for endpoint_id, wanted in shares.items())
     if moved and len(current) == len(staying) and _enough(current, waiting, least):
         return Status.ACTIVE, None, None
@@ -34,6 +34,10 @@ def of_runtime(
     told = next((r for r in waiting if r.reason is not None), None)
     reason, message = (told.reason, told.message) if told else (None, None)
     return _on_the_way(runtime, live, moved), reason, message
+
+
+def _serves(replica: Replica) -> bool:
+    return replica.status == ReplicaStatus.READY and replica.routed
 
 
 def _enough(current: Sequence[Replica], waiting: Sequence[Replica], least: Mapping[int, int]) -> bool:
@@ -82,11 +86,9 @@ def was_looked_at(runtime: Runtime, endpoints: Sequence[Endpoint], replicas: Seq
         return True
     if any(of_endpoint(runtime, endpoint, replicas) not in SETTLED for endpoint in endpoints):
         return True
-    shares = [endpoint.shares(runtime.applied_version) for endpoint in endpoints]
-    needed = {version for weights in (*shares, *(endpoint.live for endpoint in endpoints)) for version in weights}
+    needed = {version for endpoint in endpoints for version in endpoint.versions(runtime.applied_version)}
     return any(replica.version in needed and _is_awaited(replica) for replica in replicas)
 
 
 def _is_awaited(replica: Replica) -> bool:
-    is_there = replica.status == ReplicaStatus.STOPPING or (replica.status == ReplicaStatus.READY and replica.routed)
-    return not is_there and replica.reason in PASSING
+    return replica.status != ReplicaStatus.STOPPING and not _serves(replica) and replica.reason in PASSING

@@ -82,6 +82,6 @@ async def view_endpoints(
 
 def count(runtime: Runtime, ends: Sequence[Endpoint], boxes: Sequence[Replica]) -> ReplicaCount:
     """Of versions that serve or are about to. Those that are on their way out or only kept ready do not count."""
-    needed = {version for end in ends for version in {**end.shares(runtime.applied_version), **end.live}}
+    needed = {version for end in ends for version in end.versions(runtime.applied_version)}
     staying = [one for one in boxes if one.status != ReplicaStatus.STOPPING and one.version in needed]
     return ReplicaCount(len(staying), sum(one.status == ReplicaStatus.READY for one in staying))

@@ -55,7 +55,7 @@ async def _decide(tx: Tx, runtime: Runtime, clock: Clock) -> plan.Plan:
 async def _sizes(tx: Tx, runtime: Runtime, its_endpoints: Sequence[Endpoint]) -> dict[int, Size]:
     numbers = {runtime.applied_version}
     for endpoint in its_endpoints:
-        numbers |= endpoint.shares(runtime.applied_version).keys() | endpoint.live.keys()
+        numbers |= endpoint.versions(runtime.applied_version)
     found = await versions.in_use(tx, {runtime.id: numbers})
     decided = await scales.of(tx, runtime.id)
     return {key[1]: _size(version, decided.get(key)) for key, version in found.items()}
